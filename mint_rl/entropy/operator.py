@@ -1,0 +1,63 @@
+"""The entropy operator as PyTorch sees it: `mint_rl::local_entropy`, with its fake and its gradient.
+
+It works on padded images, so that padding and its gradient are PyTorch's own. Bandwidth 0 means hard bins.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mint_rl.entropy import reference
+from mint_rl.entropy.checks import check_values
+
+
+@torch.library.custom_op("mint_rl::local_entropy", mutates_args=())
+def entropy_op(images: Tensor, region: int, bandwidth: float) -> Tensor:
+    """(N, C, H, W) → (N, H − region + 1, W − region + 1); see `mint_rl.entropy.local_entropy`."""
+    if images.device.type == "cpu":
+        check_values(images)
+    if bandwidth == 0:
+        return reference.hard_entropy(reference.to_levels(images), region).to(output_type(images))
+    values = images if images.is_floating_point() else images.float() / 255
+    return reference.soft_entropy(values, region, bandwidth)
+
+
+@entropy_op.register_fake
+def _(images: Tensor, region: int, bandwidth: float) -> Tensor:
+    count, _, height, width = images.shape
+    return images.new_empty((count, height - region + 1, width - region + 1), dtype=output_type(images))
+
+
+@torch.library.custom_op("mint_rl::local_entropy_backward", mutates_args=())
+def entropy_backward_op(images: Tensor, grad: Tensor, region: int, bandwidth: float) -> Tensor:
+    """Gradient of soft entropy with respect to `images`; `grad` has the shape of the entropy."""
+    return reference.soft_entropy_backward(images, grad, region, bandwidth)
+
+
+@entropy_backward_op.register_fake
+def _(images: Tensor, grad: Tensor, region: int, bandwidth: float) -> Tensor:
+    return torch.empty_like(images)
+
+
+def output_type(images: Tensor) -> torch.dtype:
+    return torch.float64 if images.dtype == torch.float64 else torch.float32
+
+
+def _setup_context(ctx: Any, inputs: tuple[Tensor, int, float], output: Tensor) -> None:
+    images, ctx.region, ctx.bandwidth = inputs
+    ctx.save_for_backward(images)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None, None]:
+    (images,) = ctx.saved_tensors
+    if not images.is_floating_point():
+        return None, None, None
+    if ctx.bandwidth == 0:
+        return torch.zeros_like(images), None, None
+    return entropy_backward_op(images, grad, ctx.region, ctx.bandwidth), None, None
+
+
+entropy_op.register_autograd(_backward, setup_context=_setup_context)
