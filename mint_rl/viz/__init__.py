@@ -1,0 +1,1 @@
+"""Looking at what was learned: overlays, plots and videos. Nothing here is needed to train or evaluate."""

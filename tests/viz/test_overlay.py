@@ -1,0 +1,57 @@
+"""Keypoints in pictures: where they are drawn, and what is left alone."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mint_rl.viz.overlay import contact_sheet, draw_keypoints, draw_trails, keypoint_colours, write_png
+
+
+def _frame(value: int = 0) -> np.ndarray:
+    return np.full((96, 96, 3), value, dtype=np.uint8)
+
+
+def test_a_keypoint_is_drawn_in_its_colour_at_its_place() -> None:
+    keypoints = np.array([[0.25, 0.75, 1.0], [0.5, 0.5, 0.0]], dtype=np.float32)
+    picture = draw_keypoints(_frame(), keypoints, size=385)
+    assert picture.shape == (385, 385, 3)
+    np.testing.assert_array_equal(picture[288, 96], keypoint_colours(2)[0])
+    # The second keypoint is inactive, and the rest of the picture is untouched.
+    changed = np.argwhere(picture.any(axis=2))
+    assert np.abs(changed - [288, 96]).max() < 10
+
+
+def test_the_given_frame_is_not_changed() -> None:
+    frame = _frame(7)
+    draw_keypoints(frame, np.array([[0.5, 0.5, 1.0]], dtype=np.float32), size=96)
+    assert (frame == 7).all()
+
+
+def test_a_trail_joins_positions_only_where_the_keypoint_was_active() -> None:
+    def at(x: float, status: float) -> np.ndarray:
+        return np.array([[x, 0.5, status]], dtype=np.float32)
+
+    joined = draw_trails(_frame(), [at(0.1, 1), at(0.9, 1)], size=201)
+    broken = draw_trails(_frame(), [at(0.1, 0), at(0.9, 1)], size=201)
+    assert joined[100, 100].any()
+    assert not broken[100, 100].any()
+
+
+def test_colours_are_distinct() -> None:
+    assert len({tuple(c) for c in keypoint_colours(25)}) == 25
+
+
+def test_contact_sheet_places_pictures_row_by_row() -> None:
+    sheet = contact_sheet([_frame(i) for i in range(3)], columns=2, gap=1)
+    assert sheet.shape == (195, 195, 3)
+    assert sheet[1, 1, 0] == 0
+    assert sheet[1, 98, 0] == 1
+    assert sheet[98, 1, 0] == 2
+    assert sheet[98, 98, 0] == 255
+
+
+def test_png_keeps_every_pixel_in_rgb_order(tmp_path: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    path = write_png(tmp_path / "a.png", picture)
+    np.testing.assert_array_equal(cv2.imread(str(path))[:, :, ::-1], picture)
