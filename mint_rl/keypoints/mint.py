@@ -34,7 +34,7 @@ from mint_rl.keypoints.heatmaps import (
 
 @dataclass
 class MintLossConfig:
-    """Weights and sizes of the loss. σ, τ and m_d are this project's recipe, the rest is the paper's table 6."""
+    """Weights and sizes of the loss. σ, τ and m_d: this project's recipe; the rest: the paper's table 6."""
 
     lambda_me: float = 100.0  # weight of the masked entropy
     lambda_mce: float = 100.0  # weight of the masked conditional entropy

@@ -1,0 +1,331 @@
+"""The keypoint encoder: an image becomes K keypoints (MINT, section 2.2 and appendix A).
+
+Three convolutions and three transposed ones turn an image into K feature maps, one a keypoint. A spatial
+soft-argmax reads the keypoint's place from its map, and the height of the map says whether it is active.
+
+Choices worth knowing:
+- The feature map is 64×64 for 96×96 images: the transposed convolutions are padded. The authors' networks
+  leave them unpadded (135×135), at several times the cost; `EncoderConfig.published` builds that geometry.
+- How pixels are normalised is part of the configuration: a network is only as good as its input range.
+- The entropy gate acts at inference alone, and γ may differ there from its value in training: both are
+  settings of the saved encoder. `encoder.config = dataclasses.replace(encoder.config, gate=None)` sets them.
+- Descriptors are features of the bottleneck, read at the keypoints. They tell what a place looks like, for
+  instance how an object is turned, which its coordinates do not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mint_rl.errors import UserError, unknown_name
+from mint_rl.keypoints.gate import entropy_gate
+from mint_rl.keypoints.heatmaps import to_pixels
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """What an encoder is, apart from its weights. Raises `UserError` for values that cannot be."""
+
+    num_keypoints: int = 25  # K
+    in_channels: int = 3  # C
+    image_size: tuple[int, int] = (96, 96)  # height, width of the images the network sees
+    down_strides: tuple[int, int, int] = (3, 2, 1)  # of the convolutions, kernels 5, 3, 3, padding 1
+    up_strides: tuple[int, int, int] = (1, 2, 2)  # of the transposed convolutions, kernels 3
+    up_padding: int = 1  # of the transposed convolutions; the authors' networks have 0
+    pixel_mean: float = 127.5  # pixels 0..255 enter the network as (pixel − mean) / scale
+    pixel_scale: float = 255.0
+    gamma: float = 10.0  # γ: a keypoint is active where its feature map exceeds this
+    status_slope: float = 1000.0  # status = sigmoid(slope · (maximum of the feature map − γ))
+    gate: float | None = None  # active only where the mean entropy around the keypoint (nats) exceeds this
+    gate_size: int = 9  # side of the box of that mean, pixels
+
+    def __post_init__(self) -> None:
+        for name in ("image_size", "down_strides", "up_strides"):
+            value = getattr(self, name)
+            wanted = 2 if name == "image_size" else 3
+            if isinstance(value, str) or not hasattr(value, "__len__") or len(value) != wanted:
+                raise UserError(f"encoder setting {name} is {value!r}; it must be {wanted} whole numbers")
+            object.__setattr__(self, name, tuple(value))
+        counts = {
+            "num_keypoints": (self.num_keypoints,),
+            "in_channels": (self.in_channels,),
+            "image_size": self.image_size,
+            "down_strides": self.down_strides,
+            "up_strides": self.up_strides,
+            "gate_size": (self.gate_size,),
+        }
+        for name, values in counts.items():
+            if not all(type(value) is int and value >= 1 for value in values):
+                raise UserError(
+                    f"encoder setting {name} is {getattr(self, name)!r}; it must be 1 or more, whole"
+                )
+        if self.up_padding not in (0, 1):
+            raise UserError(f"encoder setting up_padding is {self.up_padding!r}; it must be 0 or 1")
+        if self.gate_size % 2 == 0:
+            raise UserError(f"encoder setting gate_size is {self.gate_size}; it must be odd")
+        numbers = [self.pixel_mean, self.pixel_scale, self.gamma, self.status_slope, self.gate or 0.0]
+        if not all(isinstance(value, int | float) and np.isfinite(value) for value in numbers):
+            raise UserError(
+                "encoder settings pixel_mean, pixel_scale, gamma, status_slope, gate must be numbers"
+            )
+        if self.pixel_scale <= 0 or self.status_slope <= 0:
+            raise UserError("encoder settings pixel_scale and status_slope must be above 0")
+        if min(self.image_size) < 12:
+            raise UserError(f"encoder setting image_size is {self.image_size}; images need 12 pixels a side")
+
+    @classmethod
+    def for_images(cls, height: int, width: int, **settings: Any) -> EncoderConfig:
+        """This project's geometry: padded maps of about two thirds of the image (a third from 100 px width on)."""
+        third = 1 if width < 100 else 2
+        return cls(image_size=(height, width), down_strides=(3, 2, third), **settings)
+
+    @classmethod
+    def published(cls, height: int, width: int, **settings: Any) -> EncoderConfig:
+        """The geometry of the authors' published weights: 96×96 → 135×135, 320×480 → 119×171."""
+        small = width < 100
+        return cls(
+            image_size=(height, width),
+            down_strides=(3, 2, 1 if small else 2),
+            up_strides=(2 if small else 1, 2, 2),
+            up_padding=0,
+            pixel_mean=0.5,
+            pixel_scale=0.5,
+            **settings,
+        )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> EncoderConfig:
+        """From the contents of a `config.json`; `UserError` for unknown or missing keys and wrong values."""
+        known = [field.name for field in dataclasses.fields(cls)]
+        for key in values:
+            if key not in known:
+                raise unknown_name("encoder setting", key, known)
+        missing = [name for name in known if name not in values]
+        if missing:
+            raise UserError(f"the encoder setting '{missing[0]}' is missing")
+        return cls(**values)
+
+
+class Keypoints(NamedTuple):
+    """K keypoints of each of a batch of frames."""
+
+    coordinates: Tensor  # (…, K, 2) x, y in [0, 1]; x = 1 is the centre of the last column
+    status: Tensor  # (…, K) in [0, 1]; active above 0.5
+    peaks: Tensor  # (…, K) maximum of the feature map, which γ is compared with
+    descriptors: Tensor | None = None  # (…, K, D) features of the bottleneck at the keypoints
+
+    def to_tensor(self) -> Tensor:
+        """x, y, status and, where there are any, the descriptors: (…, K, 3) or (…, K, 3 + D)."""
+        parts = [self.coordinates, self.status[..., None]]
+        return torch.cat(parts if self.descriptors is None else [*parts, self.descriptors], -1)
+
+
+class KeypointEncoder(nn.Module):
+    """Frames → `Keypoints`. 58,725 parameters at C = 3, K = 25.
+
+    Shapes:
+        forward: uint8 (N, H, W, C) → `Keypoints` of (N, K, …); H, W as in the configuration.
+        encode: uint8 arrays (N, H, W, C) or (H, W, C) of any size → float32 (N, K, 3[+D]) or (K, 3[+D]).
+
+    The entropy gate acts in evaluation mode only: it would hide places from training.
+    """
+
+    def __init__(self, config: EncoderConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or EncoderConfig()
+        keypoints = self.config.num_keypoints
+        first, second, third = self.config.down_strides
+        up = self.config.up_strides
+        padding = self.config.up_padding
+        self.network = nn.Sequential(
+            *_block(UnfoldConv2d(self.config.in_channels, keypoints, 5, first, padding=1)),
+            *_block(nn.Conv2d(keypoints, keypoints, 3, second, padding=1)),
+            *_block(nn.Conv2d(keypoints, 2 * keypoints, 3, third, padding=1)),
+            *_block(_transposed(2 * keypoints, 2 * keypoints, up[0], padding)),
+            *_block(_transposed(2 * keypoints, keypoints, up[1], padding)),
+            *_block(_transposed(keypoints, keypoints, up[2], padding)),
+        )
+        self.reset_parameters()
+        self._grids: dict[tuple[int, int, torch.device], Tensor] = {}
+
+    @property
+    def num_keypoints(self) -> int:
+        """K."""
+        return self.config.num_keypoints
+
+    @property
+    def descriptor_dim(self) -> int:
+        """D, the features of a descriptor: the 2K channels of the bottleneck."""
+        return 2 * self.config.num_keypoints
+
+    def reset_parameters(self) -> None:
+        """Xavier-normal weights, zero biases (appendix A.1)."""
+        for module in self.network:
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                nn.init.xavier_normal_(module.weight)
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.BatchNorm2d):
+                module.reset_parameters()
+
+    def normalise(self, frames: Tensor) -> Tensor:
+        """uint8 (N, H, W, C) → the network's float input (N, C, H, W)."""
+        planes = frames.permute(0, 3, 1, 2).contiguous().float()
+        return planes.sub_(self.config.pixel_mean).div_(self.config.pixel_scale)
+
+    def forward(self, frames: Tensor, descriptors: bool = False) -> Keypoints:
+        """Keypoints of uint8 frames (N, H, W, C) of the configured size."""
+        maps = bottleneck = self.normalise(frames)
+        for index, layer in enumerate(self.network):
+            maps = layer(maps)
+            if index == _BOTTLENECK:
+                bottleneck = maps
+        maps = functional.softplus(maps)
+        coordinates, peaks = self._soft_argmax(maps)
+        status = torch.sigmoid(self.config.status_slope * (peaks - self.config.gamma))
+        if self.config.gate is not None and not self.training:
+            around = entropy_gate(frames, self._pixels(coordinates), self.config.gate_size)
+            status = status * (around > self.config.gate)
+        sampled = sample_at(bottleneck, coordinates) if descriptors else None
+        return Keypoints(coordinates, status, peaks, sampled)
+
+    @torch.no_grad()
+    def encode(
+        self, frames: NDArray[np.uint8], descriptors: bool = False, batch_size: int = 8
+    ) -> NDArray[np.float32]:
+        """Keypoints of RGB frames as an array: x, y, status and, if asked for, the descriptors.
+
+        frames: uint8 (N, H, W, C) or (H, W, C); resized by area averaging where the size is another than the
+        network's. Returns float32 (N, K, 3[+D]) or (K, 3[+D]). Raises `UserError` for anything else.
+        """
+        batch = _as_batch(frames, self.config.in_channels)
+        batch = resize_frames(batch, self.config.image_size)
+        training = self.training
+        self.eval()
+        try:
+            width = 3 + (self.descriptor_dim if descriptors else 0)
+            result = np.empty((len(batch), self.num_keypoints, width), np.float32)
+            for start in range(0, len(batch), batch_size):
+                part = torch.from_numpy(batch[start : start + batch_size]).to(self.device)
+                result[start : start + batch_size] = self(part, descriptors).to_tensor().cpu().numpy()
+        finally:
+            self.train(training)
+        return result[0] if np.ndim(frames) == 3 else result
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write `config.json` and `model.safetensors` into `folder`, each atomically; return the folder."""
+        from mint_rl.keypoints.pretrained import save_encoder
+
+        return save_encoder(self, folder)
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path) -> KeypointEncoder:
+        """Read a shipped encoder by name, or a folder that `save_pretrained` wrote, as `load_encoder` does."""
+        from mint_rl.keypoints.pretrained import load_encoder
+
+        return load_encoder(source)
+
+    def _soft_argmax(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """Expected place under the softmax of each map (Eq. 9) and its maximum.
+
+        (N, K, h, w) → (N, K, 2), (N, K).
+        """
+        height, width = maps.shape[-2:]
+        flat = maps.flatten(2)
+        coordinates = torch.softmax(flat, 2) @ self._grid(height, width, maps.device)
+        # A map that peaks on the border can land beyond it by a rounding error.
+        return coordinates.clamp(0.0, 1.0), flat.amax(2)
+
+    def _grid(self, height: int, width: int, device: torch.device) -> Tensor:
+        """The places x, y in [0, 1] of the pixels of a feature map: (h·w, 2)."""
+        key = (height, width, device)
+        if key not in self._grids:
+            rows = torch.linspace(0, 1, height, device=device)
+            columns = torch.linspace(0, 1, width, device=device)
+            y, x = torch.meshgrid(rows, columns, indexing="ij")
+            self._grids[key] = torch.stack([x.flatten(), y.flatten()], 1)
+        return self._grids[key]
+
+    def _pixels(self, coordinates: Tensor) -> Tensor:
+        return to_pixels(coordinates, *self.config.image_size)
+
+
+class UnfoldConv2d(nn.Conv2d):
+    """A convolution that trains on the CPU as a matrix product of unfolded patches; the same parameters.
+
+    The library's weight gradient of the first layer (5×5, stride 3, few channels) takes as long as all else in
+    a training step. No gradient to the input is wanted here, so the patches cost little.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not (torch.is_grad_enabled() and self.weight.requires_grad) or input.device.type != "cpu":
+            return super().forward(input)
+        (kernel, _), (stride, _) = self.kernel_size, self.stride
+        assert isinstance(self.padding, tuple)
+        padding = self.padding[0]
+        height, width = ((side + 2 * padding - kernel) // stride + 1 for side in input.shape[-2:])
+        patches = functional.unfold(input, kernel, padding=padding, stride=stride)  # (N, C·k², h·w)
+        assert self.bias is not None
+        flat = self.weight.flatten(1) @ patches + self.bias[:, None]
+        return flat.view(-1, self.out_channels, height, width)
+
+
+def sample_at(maps: Tensor, coordinates: Tensor) -> Tensor:
+    """Bilinear samples of maps (N, D, h, w) at coordinates (N, K, 2) in [0, 1]: (N, K, D)."""
+    grid = coordinates[:, :, None] * 2.0 - 1.0
+    sampled = functional.grid_sample(maps, grid, mode="bilinear", align_corners=True)
+    return sampled[..., 0].transpose(1, 2)
+
+
+def resize_frames(frames: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Frames (N, H, W, C) at (height, width) by area averaging; untouched if they have that size."""
+    if frames.shape[1:3] == size:
+        return frames
+    import cv2
+
+    height, width = size
+    resized = [cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA) for frame in frames]
+    return np.stack(resized).reshape(len(frames), height, width, frames.shape[-1])
+
+
+_BOTTLENECK = 11  # the layer of `network` that descriptors are read from: the fourth BatchNorm
+
+
+def _block(convolution: nn.Module) -> list[nn.Module]:
+    channels = convolution.out_channels
+    assert isinstance(channels, int)
+    return [convolution, nn.LeakyReLU(0.01), nn.BatchNorm2d(channels)]
+
+
+def _transposed(inputs: int, outputs: int, stride: int, padding: int) -> nn.Module:
+    # Padded, the map grows by exactly the stride.
+    extra = stride - 1 if padding else 0
+    return nn.ConvTranspose2d(inputs, outputs, 3, stride, padding=padding, output_padding=extra)
+
+
+def _as_batch(frames: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
+    array = np.asarray(frames)
+    if array.ndim not in (3, 4) or array.shape[-1] != channels or array.dtype != np.uint8:
+        raise UserError(
+            f"an encoder reads uint8 frames of shape (height, width, {channels}) or (N, height, width, {channels}), "
+            f"not {array.dtype} of shape {array.shape}"
+        )
+    batch = array[None] if array.ndim == 3 else array
+    if 0 in batch.shape[1:]:
+        raise UserError(f"an encoder cannot read frames of shape {array.shape}: a side is 0")
+    return np.ascontiguousarray(batch)
