@@ -85,7 +85,7 @@ class EncoderConfig:
 
     @classmethod
     def for_images(cls, height: int, width: int, **settings: Any) -> EncoderConfig:
-        """This project's geometry: padded maps of about two thirds of the image (a third from 100 px width on)."""
+        """This project's geometry: padded maps, two thirds of the image's side (a third from 100 px on)."""
         third = 1 if width < 100 else 2
         return cls(image_size=(height, width), down_strides=(3, 2, third), **settings)
 
@@ -235,7 +235,7 @@ class KeypointEncoder(nn.Module):
 
     @classmethod
     def from_pretrained(cls, source: str | Path) -> KeypointEncoder:
-        """Read a shipped encoder by name, or a folder that `save_pretrained` wrote, as `load_encoder` does."""
+        """An encoder from a shipped name or a folder that `save_pretrained` wrote; see `load_encoder`."""
         from mint_rl.keypoints.pretrained import load_encoder
 
         return load_encoder(source)
@@ -268,8 +268,8 @@ class KeypointEncoder(nn.Module):
 class UnfoldConv2d(nn.Conv2d):
     """A convolution that trains on the CPU as a matrix product of unfolded patches; the same parameters.
 
-    The library's weight gradient of the first layer (5×5, stride 3, few channels) takes as long as all else in
-    a training step. No gradient to the input is wanted here, so the patches cost little.
+    The library's weight gradient of the first layer (5×5, stride 3, few channels) takes as long as all else
+    in a training step. No gradient to the input is wanted here, so the patches cost little.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -322,8 +322,8 @@ def _as_batch(frames: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
     array = np.asarray(frames)
     if array.ndim not in (3, 4) or array.shape[-1] != channels or array.dtype != np.uint8:
         raise UserError(
-            f"an encoder reads uint8 frames of shape (height, width, {channels}) or (N, height, width, {channels}), "
-            f"not {array.dtype} of shape {array.shape}"
+            f"an encoder reads uint8 frames of shape (N, height, width, {channels}) or (height, width, "
+            f"{channels}), not {array.dtype} of shape {array.shape}"
         )
     batch = array[None] if array.ndim == 3 else array
     if 0 in batch.shape[1:]:

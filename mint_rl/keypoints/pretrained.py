@@ -28,8 +28,8 @@ def shipped_encoders() -> list[str]:
 def load_encoder(source: str | Path | KeypointEncoder) -> KeypointEncoder:
     """A trained encoder, frozen and in evaluation mode.
 
-    source: a shipped name, a folder written by `save_pretrained`, one of the authors' state dicts (`.pt`), or an
-    encoder, which is frozen and returned. Raises `UserError`, in a sentence, for anything that cannot be used.
+    source: a shipped name, a folder written by `save_pretrained`, one of the authors' state dicts (`.pt`), or
+    an encoder, which is frozen and returned. Raises `UserError`, in a sentence, for anything else.
     """
     from mint_rl.keypoints.encoder import KeypointEncoder
 
@@ -44,10 +44,10 @@ def load_encoder(source: str | Path | KeypointEncoder) -> KeypointEncoder:
     elif Path(source).is_dir():
         encoder = _read_folder(Path(source))
     elif Path(source).exists():
-        raise UserError(f"'{source}' is a file; an encoder is a folder with {CONFIG_FILE} and {WEIGHTS_FILE}")
+        raise UserError(f"'{source}' is a file; an encoder is a folder of {CONFIG_FILE} and {WEIGHTS_FILE}")
     elif len(Path(source).parts) > 1 or str(source).startswith((".", "~")):
         raise UserError(
-            f"there is no encoder folder '{source}'; give a folder written by 'mint-rl pretrain' or one of the "
+            f"there is no encoder folder '{source}'; give one that 'mint-rl pretrain' wrote or one of the "
             f"shipped names: {', '.join(shipped_encoders())}"
         )
     else:
@@ -56,7 +56,7 @@ def load_encoder(source: str | Path | KeypointEncoder) -> KeypointEncoder:
 
 
 def save_encoder(encoder: KeypointEncoder, folder: str | Path) -> Path:
-    """Write an encoder's configuration and weights into `folder`; see `KeypointEncoder.save_pretrained`."""
+    """Write an encoder's configuration and weights; see `KeypointEncoder.save_pretrained`."""
     from safetensors.torch import save
 
     folder = Path(folder)
@@ -95,7 +95,7 @@ def read_json_object(path: Path, owner: str) -> dict[str, Any]:
 
 
 def read_weights(encoder: KeypointEncoder, path: Path, owner: str) -> None:
-    """Load a safetensors file into an encoder of the same shape; `UserError` says what does not fit."""
+    """Load a safetensors file into an encoder of the same shape; `UserError` for what does not fit."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -109,7 +109,7 @@ def read_weights(encoder: KeypointEncoder, path: Path, owner: str) -> None:
 
 
 def fit_state(encoder: KeypointEncoder, state: dict[str, Tensor], where: str) -> None:
-    """Put `state` into the encoder; `UserError` names the first tensor that is missing, foreign or misshapen."""
+    """Put `state` into the encoder; `UserError` names the first missing, foreign or misshapen tensor."""
     wanted = encoder.state_dict()
     missing = [name for name in wanted if name not in state]
     foreign = [name for name in state if name not in wanted]
@@ -119,8 +119,8 @@ def fit_state(encoder: KeypointEncoder, state: dict[str, Tensor], where: str) ->
     for name, tensor in wanted.items():
         if state[name].shape != tensor.shape:
             raise UserError(
-                f"'{where}': the tensor '{name}' has shape {tuple(state[name].shape)} where the configuration "
-                f"beside it asks for {tuple(tensor.shape)}"
+                f"'{where}': the tensor '{name}' is {tuple(state[name].shape)} but the configuration "
+                f"beside it wants {tuple(tensor.shape)}"
             )
         if not bool(state[name].isfinite().all()):
             raise UserError(f"'{where}': the tensor '{name}' holds numbers that are not finite")

@@ -1,8 +1,8 @@
 """The state dicts that the authors of MINT published, read as encoders.
 
 Their networks are unpadded (see `EncoderConfig.published`) and were trained on images normalised as
-(pixel − 0.5)/0.5 with pixels in 0..255. Files are read with PyTorch's weights-only loader, which makes tensors
-and nothing else.
+(pixel − 0.5)/0.5 with pixels in 0..255. Files are read with PyTorch's weights-only loader, which makes
+tensors and nothing else.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _IMAGE_SIZES = {(135, 135): (96, 96), (119, 171): (320, 480)}
 def load_published(path: str | Path, gamma: float | None = None) -> KeypointEncoder:
     """An encoder from one of the authors' `.pt` files.
 
-    gamma: the threshold at inference. By default 15 for the MAGICAL networks, which is what the authors' behaviour
-    cloning uses (they were trained at 10), and the 10 of training for others. Raises `UserError` for other files.
+    gamma: the threshold at inference. By default 15 for the MAGICAL networks, as in the authors' behaviour
+    cloning (they were trained at 10), and the 10 of training for others. Raises `UserError` for other files.
     """
     import torch
 
