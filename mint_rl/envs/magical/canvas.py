@@ -101,65 +101,70 @@ class Canvas:
     """The picture that one camera has of a scene, at a resolution from `RESOLUTIONS`."""
 
     def __init__(self, resolution: int, background_rgb: tuple[float, float, float]) -> None:
-        self.factor = SIZE // resolution
-        self._tile = self.factor if self.factor > 2 else 4
-        self._blank = np.uint32(pack(background_rgb, 0))
-        self._picture = np.empty((SIZE, SIZE), np.uint32)
+        self._factor = SIZE // resolution
+        tile = self._factor if self._factor > 2 else 4
+        self._surface = raster.Surface(
+            pixels=np.empty((SIZE, SIZE), np.uint32),
+            touched=np.zeros((SIZE // tile, SIZE // tile), np.uint8),
+            tile=tile,
+        )
+        self._blank = pack(background_rgb, 0)
         self._background = np.empty((SIZE, SIZE), np.uint32)
-        self._image = np.empty((resolution, resolution, 3), np.uint8)
-        self._touched = np.zeros((SIZE // self._tile, SIZE // self._tile), np.uint8)
+        self._background_image = np.empty((resolution, resolution, 3), np.uint8)
         self._scene: DisplayList | None = None
 
     def show(self, scene: DisplayList) -> None:
         """Forget what was drawn; the next `draw` begins with this scene."""
-        chains = len(scene.chain_starts) - 1
         self._scene = scene
-        self._matrices = np.full((chains, 6), np.nan)
+        self._matrices = np.full((len(scene.chain_starts) - 1, 6), np.nan)
         self._unmoved = -1
 
     def draw(self, camera: Affine) -> npt.NDArray[np.uint8]:
-        """Draw the scene where its transforms are now. Returns a new RGB image, (resolution, resolution, 3) uint8."""
+        """Draw the scene where its transforms are now; a new RGB image, uint8 (resolution, resolution, 3)."""
         scene = self._scene
-        assert scene is not None, "show() a scene first"
-        count = len(scene.primitives.matrix)
+        if scene is None:
+            raise RuntimeError("show() a scene before draw()")
+        surface, primitives, count = self._surface, scene.primitives, len(scene.primitives.matrix)
         unmoved = raster.place(
-            scene.poses(), np.array(camera), scene.chain_starts, scene.chain_members,
-            self._matrices, scene.primitives.matrix, max(self._unmoved, 0),
-        )  # fmt: skip
+            scene.poses(),
+            np.array(camera),
+            scene.chain_starts,
+            scene.chain_members,
+            self._matrices,
+            primitives.matrix,
+            max(self._unmoved, 0),
+        )
         if self._unmoved < 0:
-            unmoved = count  # the first frame is all background: what moves is found out at the next
+            unmoved = count  # The first frame is all background: the next will tell what moves.
         if unmoved != self._unmoved:
             self._unmoved = unmoved
-            self._draw_background(scene)
-        raster.restore(self._picture, self._touched, self._tile, self._background)
-        raster.draw(
-            self._picture, self._touched, self._tile, scene.primitives, self._matrices, unmoved, count
-        )
-        image = self._image.copy()
-        raster.average(self._picture, self._touched, self._tile, self.factor, image)
+            self._draw_background(primitives)
+        np.copyto(surface.pixels, self._background)
+        surface.touched.fill(0)
+        raster.draw(surface, primitives, self._matrices, unmoved, count)
+        image = self._background_image.copy()
+        raster.average(surface, self._factor, image)
         return image
 
-    def _draw_background(self, scene: DisplayList) -> None:
-        self._picture[:] = self._blank
-        raster.draw(
-            self._picture, self._touched, self._tile, scene.primitives, self._matrices, 0, self._unmoved
-        )
-        self._background[:] = self._picture
-        self._touched[:] = 1
-        raster.average(self._picture, self._touched, self._tile, self.factor, self._image)
-        self._touched[:] = 0
+    def _draw_background(self, primitives: raster.Primitives) -> None:
+        surface = self._surface
+        surface.pixels.fill(self._blank)
+        raster.draw(surface, primitives, self._matrices, 0, self._unmoved)
+        np.copyto(self._background, surface.pixels)
+        surface.touched.fill(1)
+        raster.average(surface, self._factor, self._background_image)
 
     def native(self) -> npt.NDArray[np.uint8]:
         """The last frame at 384×384, RGB uint8 (384, 384, 3)."""
-        channels = self._picture.view(np.uint8).reshape(SIZE, SIZE, 4)
+        channels = self._surface.pixels.view(np.uint8).reshape(SIZE, SIZE, 4)
         return np.ascontiguousarray(channels[..., :3])
 
     def instance_ids(self) -> npt.NDArray[np.uint8]:
-        """Whose each pixel of the last frame is: ids (resolution, resolution) uint8.
+        """Whose each pixel of the last frame is: instance ids, uint8 (resolution, resolution).
 
-        A pixel that averages several pixels of the 384×384 picture shows the id of the one just right of and below
+        A pixel that averages several of the 384×384 picture shows the id of the one just right of and below
         their middle: row 2, column 2 of the 4×4 at 96×96.
         """
-        ids = np.empty(self._image.shape[:2], np.uint8)
-        raster.instance_ids(self._picture, self.factor, ids)
+        ids = np.empty(self._background_image.shape[:2], np.uint8)
+        raster.instance_ids(self._surface.pixels, self._factor, ids)
         return ids
