@@ -152,7 +152,7 @@ def test_calls_in_a_pickle_are_named_and_never_made(
 
     value = call if where == "alone" else content(**{where: [call] if where == "infos" else call})
     path = save(tmp_path / "demo.pkl.gz", value, protocol)
-    # The recordings are of protocol 3 or 4; in the others something that comes earlier may be refused already.
+    # The recordings are of protocol 3 or 4; in the others something earlier may be refused.
     expected = named if protocol in (3, 4) or where == "alone" else "."
     with pytest.raises(UserError, match=expected) as raised:
         read_pickle(path, resolution=RESOLUTION)
