@@ -1,9 +1,9 @@
 """A camera's picture of the scene, kept up to date at the cost of what moved.
 
-The picture is always drawn at MAGICAL's 384×384. Primitives are painted in order, so those before the first that
-has moved since the last reset form a background that is drawn once and kept. Of each frame only the
-tiles that moving primitives touch are restored, painted and averaged again. A smaller picture is therefore
-bit-identical to area averaging of the large one (OpenCV's INTER_AREA).
+The picture is always drawn at MAGICAL's 384×384. Primitives are painted in order, so all before the first
+that has moved in this episode form a background that is painted once and kept. In each frame the rest is
+painted over a copy of it, and only the tiles touched are averaged again. A smaller image is therefore
+bit-identical to the area average of the large one (OpenCV's INTER_AREA).
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ RESOLUTIONS = tuple(SIZE // factor for factor in (16, 12, 8, 6, 4, 3, 2, 1))
 class DisplayList:
     """A scene ready for drawing: its primitives, and the transforms that place them.
 
-    Each matrix is the product of a chain of transforms; chains are stored one behind the other, outermost first.
+    Each matrix is the product of a chain of transforms; the chains stand one behind the other, the outermost
+    transform first (see `raster.place`).
     """
 
     primitives: raster.Primitives
@@ -74,7 +75,7 @@ def flatten(geoms: list[tuple[Geom, int]]) -> DisplayList:
 def _shapes(
     geom: Geom, outer: tuple[Transform, ...]
 ) -> Iterator[tuple[Polygon | Outline, tuple[Transform, ...]]]:
-    """The polygons and outlines of a geom in drawing order, each with its transforms from the outermost in."""
+    """The polygons and outlines of a geom in drawing order, each with its transforms, the outermost first."""
     transforms = (*outer, *reversed(geom.transforms))
     if isinstance(geom, Compound):
         for part in geom.parts:

@@ -1,7 +1,7 @@
 """What MAGICAL draws with: the names that its `gym_render` module offered, without pyglet and OpenGL.
 
-MAGICAL's robot, blocks and regions build their pictures once, from polygons, outlines and transforms, and move
-the transforms afterwards. Here they only describe the picture; `canvas.Canvas` puts it into pixels.
+MAGICAL's robot, blocks and regions build their pictures once, from polygons, outlines and transforms, and
+then move the transforms. Here they only describe the picture; `canvas.Canvas` puts it into pixels.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Transform:
 
 
 class LineWidth:
-    """Accepted and without effect: OpenGL set an outline's attributes in reverse, so its own width came last."""
+    """Without effect: attributes were set in reverse, so an outline's own width came last and counted."""
 
     def __init__(self, stroke: float) -> None:
         pass
@@ -116,19 +116,17 @@ def make_square(side_length: float = 10, filled: bool = True) -> Geom:
 
 
 class Viewer:
-    """Collects the geoms of a scene in drawing order and knows the camera (arena units to pixels, y upwards).
+    """Collects the geoms of a scene in drawing order, each with its owner, and knows the camera.
 
-    `owner` is called when a geom is added and says whose it is: the instance that the mask will show there.
+    width, height: of the picture in pixels. owner: called when a geom is added, says whose it is.
+    camera: from arena units to pixels, y upwards.
     """
 
-    def __init__(
-        self, width: int, height: int, background_rgb: tuple[float, float, float], owner: Callable[[], int]
-    ):
+    def __init__(self, width: int, height: int, owner: Callable[[], object]) -> None:
         self.width = width
         self.height = height
-        self.background_rgb = background_rgb
         self.camera: Affine = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
-        self.geoms: list[tuple[Geom, int]] = []
+        self.geoms: list[tuple[Geom, object]] = []
         self._owner = owner
 
     def reset_geoms(self) -> None:

@@ -1,7 +1,7 @@
-"""What MAGICAL's tasks, variants and actions are called, how long episodes last, and what each variant randomises.
+"""MAGICAL's tasks, variants and actions: their names, how long episodes last, what each variant randomises.
 
 A static table: reading it imports neither MAGICAL nor numba. The tests compare it with MAGICAL's own
-registrations (magical/benchmarks/__init__.py, `register_envs`).
+registrations (`register_envs` in magical/benchmarks/__init__.py).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Kernels that put polygons and outlines into pixels as the OpenGL driver did that drew MAGICAL's frames.
 
-A picture is an (H, W) array of uint32: instance id in the top byte, then blue, green, red. Row 0 is at the top.
+A picture is an (H, W) array of uint32: instance id in the top byte, then blue, green, red. Row 0 is the top.
 
 - Polygons: corners snapped to 1/256 pixel; a pixel is filled when its centre is inside, half-open to the
   right and downwards, so neighbours never fill a pixel twice. All integers: exact.
@@ -38,8 +38,11 @@ Floats = npt.NDArray[np.float64]
 
 
 class Surface(NamedTuple):
-    """A picture to draw on. pixels: uint32 (H, W). touched: uint8 (H/tile, W/tile), 1 for every square tile of
-    `tile` pixels a side that something was drawn on."""
+    """A picture to draw on.
+
+    pixels: uint32 (H, W). touched: uint8 (H/tile, W/tile), 1 for every square of tile × tile pixels that
+    something was drawn on.
+    """
 
     pixels: Pixels
     touched: Bytes
@@ -50,8 +53,8 @@ class Primitives(NamedTuple):
     """P polygons and outlines in drawing order, over V vertices, moved by C matrices.
 
     vertices: float64 (V, 2), in their own coordinates. starts: int64 (P + 1,), primitive p has the vertices
-    starts[p]:starts[p+1]. matrix: int64 (P,), the matrix that places it. colour: uint32 (P,), as in a picture.
-    width: float64 (P,), pixels, 0 for filled polygons. stipple: int64 (P,), the dash pattern of outlines.
+    starts[p]:starts[p+1]. matrix: int64 (P,), the matrix that places it. colour: uint32 (P,), as in a
+    picture. width: float64 (P,), pixels, 0 for filled polygons. stipple: int64 (P,), dash pattern of outlines.
     """
 
     vertices: Floats
@@ -114,8 +117,8 @@ def fill_polygon(surface: Surface, xs: Ints, ys: Ints, n: int, colour: int, left
         edge_first, edge_last = max(-(-y0 >> 8), 0), min(-(-y1 >> 8), height)
         if edge_first >= edge_last:
             continue
-        # The edge crosses a row at x0 + (256·row - y0)·(x1 - x0)/(y1 - y0). Keep the ceiling of that in pixels
-        # as `column` + `rest`/`whole` with -whole < rest ≤ 0, and step it from row to row.
+        # The edge crosses a row at x0 + (256·row - y0)·(x1 - x0)/(y1 - y0). In pixels that is
+        # `column` + `rest`/`whole` with -whole < rest ≤ 0, so `column` is its ceiling: step both down the rows.
         whole = 256 * (y1 - y0)
         across = x0 * (y1 - y0) + (256 * edge_first - y0) * (x1 - x0)
         column = -(-across // whole)
@@ -158,7 +161,7 @@ def blend(below: int, above: int, alpha: int) -> int:
 def draw_segment(
     surface: Surface, x0: float, y0: float, x1: float, y1: float, half_width: float, colour: int
 ) -> None:
-    """Blend one antialiased segment; pixels, with the upper left corner of pixel (0, 0) as the origin."""
+    """Blend one antialiased segment, given in pixels from the upper left corner of the picture."""
     height, width = surface.pixels.shape
     length = math.hypot(x1 - x0, y1 - y0)
     if not length > 0.0:
@@ -222,7 +225,7 @@ def draw_dashes(
 
 @_kernel(types.UniTuple(_f, 2)(_f, _f, _f, _f, _f, _f))
 def clip(x0: float, y0: float, x1: float, y1: float, width: float, height: float) -> tuple[float, float]:
-    """The part t0 ≤ t ≤ t1 of a segment that lies in the picture, t0 > t1 if none does (Liang and Barsky, 1984)."""
+    """The part t0 ≤ t ≤ t1 of a segment that is in the picture; t0 > t1 if none is (Liang and Barsky, 1984)."""
     t0, t1 = 0.0, 1.0
     dx, dy = x1 - x0, y1 - y0
     for speed, room in ((-dx, x0), (dx, width - x0), (-dy, y0), (dy, height - y0)):
@@ -239,7 +242,7 @@ def clip(x0: float, y0: float, x1: float, y1: float, width: float, height: float
 def draw_outline(
     surface: Surface, xs: Floats, ys: Floats, n: int, line_width: float, stipple: int, colour: int
 ) -> None:
-    """Draw the closed outline of n corners; pixels, with the upper left corner of pixel (0, 0) as the origin."""
+    """Draw the closed outline of n corners, in pixels from the upper left corner of the picture."""
     height, width = surface.pixels.shape
     half_width = 1.0 if line_width <= 1.0 else 0.5 * line_width + 0.5
     walked = 0.0
@@ -300,8 +303,8 @@ def place(
     """Bring `matrices` up to date; return how many of the first `unmoved` primitives have stayed in place.
 
     poses: (T, 3), x, y and angle of every transform. camera: (6,), applied last. matrices: (C, 6), rows
-    (a, b, c, d, e, f) for x' = a·x + b·y + c, y' = d·x + e·y + f; that of chain c is the product of the camera
-    and the transforms chain_members[chain_starts[c]:chain_starts[c+1]], outermost first.
+    (a, b, c, d, e, f) for x' = a·x + b·y + c, y' = d·x + e·y + f; row c is the product of the camera and the
+    transforms chain_members[chain_starts[c]:chain_starts[c+1]], the outermost first.
     matrix_of: (P,), the matrix of every primitive.
     """
     moved = np.zeros(len(matrices), np.uint8)

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 @dataclass(frozen=True, slots=True)
 class RobotState:
-    """x, y: centre of the body. angle: heading; at 0 the robot looks along +y. vx, vy, angular_velocity: of the
-    body. finger_opening: half the angle between the fingers, 0 closed to π/8 = 0.393 open."""
+    """x, y: centre of the body. angle: heading, 0 along +y. vx, vy, angular_velocity: of the body.
+    finger_opening: half the angle between the fingers, from 0 (closed) to π/8 = 0.393 (open)."""
 
     x: float
     y: float
@@ -29,7 +29,7 @@ class RobotState:
 
 @dataclass(frozen=True, slots=True)
 class BlockState:
-    """x, y, angle: pose of the block. shape: square, pentagon, star or circle. colour: red, green, blue or yellow."""
+    """x, y, angle: pose. shape: square, pentagon, star or circle. colour: red, green, blue or yellow."""
 
     x: float
     y: float
@@ -40,7 +40,7 @@ class BlockState:
 
 @dataclass(frozen=True, slots=True)
 class RegionState:
-    """x, y: centre of the goal region. width, height: its sides, parallel to the axes. colour: as of blocks."""
+    """x, y: centre. width, height: sides, parallel to the axes. colour: as that of blocks."""
 
     x: float
     y: float

@@ -1,9 +1,9 @@
-"""Imports MAGICAL's own physics, tasks and scores as they were published, with nothing that they no longer need.
+"""Imports MAGICAL's own physics, tasks and scores as they were published.
 
-MAGICAL was written for gym 0.17, pyglet and OpenGL, pymunk 5.6 for Pythons before 3.10. While its modules are
-being imported, stand-ins answer for the few names that they take from there; afterwards `sys.modules` is as it
-was before, so nobody else in the process can find a `gym` that is none. Of MAGICAL only the modules that hold
-tasks are run: its package files would ask for OpenCV and requests.
+They were written for gym 0.17, pyglet, OpenGL and pymunk 5.6 on Pythons before 3.10. While they are imported,
+stand-ins answer for the few names that they take from there; afterwards `sys.modules` is as it was before, so
+nobody else in the process finds a `gym` that is none. Of MAGICAL only the modules that hold the tasks are run:
+its package files would ask for OpenCV, requests and more.
 """
 
 from __future__ import annotations
@@ -29,31 +29,34 @@ from mint_rl.envs.magical.names import TABLE
 from mint_rl.errors import UserError
 
 INSTALL = "pip install --no-deps magical-il==0.0.1a4 && pip install 'mint-rl[magical]'"
+PYMUNK = "5.6.0"
 
 _lock = threading.Lock()
 _loaded: dict[str, types.ModuleType] = {}
 
 
-def load() -> types.SimpleNamespace:
-    """MAGICAL's modules: `entities` and, by the names of `names.TABLE`, those that hold the tasks.
+def load() -> dict[str, types.ModuleType]:
+    """MAGICAL's modules by name: `entities`, `style`, and those that hold the tasks (`names.TABLE`).
 
     Raises `UserError` with the installing command if MAGICAL or a library that it needs is missing.
     """
     with _lock:
         if not _loaded:
-            _loaded.update(_import_privately())
-    return types.SimpleNamespace(**_loaded)
+            _loaded.update(_import_privately(_package_folder()))
+    return _loaded
 
 
-def _import_privately() -> dict[str, types.ModuleType]:
-    root = _package_folder()
-    modules = ["entities", "style", *sorted({task.module for task in TABLE.values()})]
-    with _stand_ins(root):
-        _import_pymunk()
-        full = {
-            m: f"magical.{m}" if m in ("entities", "style") else f"magical.benchmarks.{m}" for m in modules
-        }
-        return {name: importlib.import_module(path) for name, path in full.items()}
+def _import_privately(folder: str) -> dict[str, types.ModuleType]:
+    paths = {"entities": "magical.entities", "style": "magical.style"}
+    paths |= {task.module: f"magical.benchmarks.{task.module}" for task in TABLE.values()}
+    with _stand_ins(folder):
+        try:
+            _import_pymunk()
+            return {name: importlib.import_module(path) for name, path in paths.items()}
+        except ImportError as error:
+            raise UserError(
+                f"MAGICAL is installed but cannot be imported ({error}): run {INSTALL}"
+            ) from error
 
 
 def _package_folder() -> str:
@@ -68,33 +71,32 @@ def _package_folder() -> str:
 
 
 def _import_pymunk() -> None:
-    """Import pymunk quietly (it prints where its library lies) and see that it is the version MAGICAL can use."""
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            pymunk = importlib.import_module("pymunk")
-            importlib.import_module("pymunk.autogeometry")
-    except ImportError as error:
-        raise UserError(f"MAGICAL's physics library cannot be imported ({error}): run {INSTALL}") from error
-    if not pymunk.version.startswith("5.6"):
-        raise UserError(f"MAGICAL needs pymunk 5.6.0 but {pymunk.version} is installed: run {INSTALL}")
+    """Import pymunk quietly (it prints where its library lies) and check that it is the version needed."""
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pymunk = importlib.import_module("pymunk")
+        importlib.import_module("pymunk.autogeometry")
+    if pymunk.version != PYMUNK:
+        raise UserError(f"MAGICAL needs pymunk {PYMUNK}, but {pymunk.version} is installed: run {INSTALL}")
 
 
 @contextlib.contextmanager
-def _stand_ins(root: str) -> Iterator[None]:
-    """Let `import gym`, `import imp` and `collections.Sequence` work inside the block, and hide a MAGICAL that
-    somebody has imported with the real gym."""
+def _stand_ins(folder: str) -> Iterator[None]:
+    """Inside the block MAGICAL finds `gym`, `imp`, `collections.Sequence` and a `magical.gym_render`.
+
+    A real gym, and a MAGICAL that somebody imported with it, are put back afterwards.
+    """
     hidden = {name: module for name, module in sys.modules.items() if _is_private(name)}
     for name in hidden:
         del sys.modules[name]
-    sys.modules.update(_stand_in_modules(root))
-    had_sequence = hasattr(collections, "Sequence")
-    if not had_sequence:
+    sys.modules.update(_stand_in_modules(folder))
+    lacks_sequence = not hasattr(collections, "Sequence")
+    if lacks_sequence:
         collections.Sequence = collections.abc.Sequence  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        if not had_sequence:
+        if lacks_sequence:
             del collections.Sequence  # type: ignore[attr-defined]
         for name in [name for name in sys.modules if _is_private(name)]:
             del sys.modules[name]
@@ -105,11 +107,11 @@ def _is_private(name: str) -> bool:
     return name.split(".")[0] in ("gym", "imp", "magical")
 
 
-def _stand_in_modules(root: str) -> dict[str, types.ModuleType]:
-    """Modules for what MAGICAL's tasks import, by name."""
+def _stand_in_modules(folder: str) -> dict[str, types.ModuleType]:
+    """Modules, by name, with what MAGICAL and pymunk take from them."""
 
     class EzPickle:
-        """Remembers nothing: an environment of ours is copied by replaying it."""
+        """Remembers nothing: our environments are copied by replaying them."""
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             pass
@@ -118,9 +120,9 @@ def _stand_in_modules(root: str) -> dict[str, types.ModuleType]:
         "gym": _module("gym", Env=gymnasium.Env, spaces=gymnasium.spaces),
         "gym.utils": _module("gym.utils", EzPickle=EzPickle),
         "imp": _module("imp"),
-        # Packages with a folder, but without what stands in their __init__.py.
-        "magical": _module("magical", __path__=[root]),
-        "magical.benchmarks": _module("magical.benchmarks", __path__=[f"{root}/benchmarks"]),
+        # The packages' folders, without what stands in their __init__.py.
+        "magical": _module("magical", __path__=[folder]),
+        "magical.benchmarks": _module("magical.benchmarks", __path__=[f"{folder}/benchmarks"]),
         "magical.gym_render": drawing,
     }
 
