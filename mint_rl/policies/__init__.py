@@ -1,0 +1,1 @@
+"""Policies for Stable-Baselines3: interaction network and flat MLP on keypoints, CNN agent on pixels."""

@@ -1,0 +1,71 @@
+"""Stacked keypoint observations as node features of a graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from mint_rl.errors import UserError
+
+POSE = 3  # x, y, status
+# Standardised descriptors are many beside few coordinates; halved, neither drowns the other at the start.
+_DESCRIPTOR_WEIGHT = 0.5
+
+
+def keypoint_layout(space: spaces.Space[Any]) -> tuple[int, int, int]:
+    """Frames T, keypoints K and descriptor features D of an observation space (T, K, 3 + D).
+
+    Raises `UserError` for a space that is not stacked keypoints.
+    """
+    if not isinstance(space, spaces.Box) or space.dtype != np.float32 or len(space.shape) != 3:
+        raise UserError(
+            "a keypoint policy reads float32 observations of shape (frames, keypoints, 3 + descriptors), but "
+            f"the environment gives {space}: wrap it as FrameStackObservation(KeypointObs(env), 4)"
+        )
+    frames, keypoints, channels = space.shape
+    if channels < POSE or keypoints < 2:
+        raise UserError(
+            "a keypoint policy reads at least 2 keypoints with x, y and status each, but the observations "
+            f"have shape {space.shape} (frames, keypoints, features)"
+        )
+    return frames, keypoints, channels - POSE
+
+
+class NodeFeatures(nn.Module):
+    """(B, T, K, 3 + D) → (B, K, 3·T + D): x, y, status of all T frames and the descriptors of the last.
+
+    Coordinates are mapped from [0, 1] to [−1, 1]. Descriptors are standardised with the mean and the standard
+    deviation of each feature over the training set, which are saved with the weights (`fit`).
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, frames: int, descriptor_dim: int) -> None:
+        super().__init__()
+        self.frames = frames
+        self.descriptor_dim = descriptor_dim
+        self.features = POSE * frames + descriptor_dim
+        self.register_buffer("mean", torch.zeros(descriptor_dim))
+        self.register_buffer("deviation", torch.ones(descriptor_dim))
+
+    def fit(self, keypoints: Tensor) -> None:
+        """Standardise by these keypoints (N, K, 3 + D) of the training set."""
+        descriptors = keypoints[..., POSE:].flatten(0, -2)
+        if self.descriptor_dim and len(descriptors) > 1:
+            self.mean.copy_(descriptors.mean(dim=0))
+            # A feature that never changes must not be blown up.
+            self.deviation.copy_(descriptors.std(dim=0) + 1e-3)
+
+    def forward(self, observations: Tensor) -> Tensor:
+        poses = observations[..., :POSE]
+        poses = torch.cat([poses[..., :2] * 2 - 1, poses[..., 2:]], dim=-1)
+        history = poses.transpose(1, 2).flatten(2)
+        if not self.descriptor_dim:
+            return history
+        descriptors = (observations[:, -1, :, POSE:] - self.mean) / self.deviation
+        return torch.cat([history, _DESCRIPTOR_WEIGHT * descriptors], dim=-1)

@@ -1,0 +1,307 @@
+"""Behaviour cloning: from demonstrations to a policy that acts on keypoints or, as a baseline, on pixels."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import torch
+from gymnasium import spaces
+from torch import nn
+
+from mint_rl.data.demonstrations import DemonstrationSet, read_demonstrations, write_demonstrations
+from mint_rl.envs.keypoint_obs import keypoint_space
+from mint_rl.envs.magical.names import check_names, env_id, parse_env_id
+from mint_rl.errors import UserError
+from mint_rl.files import writable_folder, write_text
+from mint_rl.keypoints.encoder import KeypointEncoder
+from mint_rl.keypoints.pretrained import load_encoder
+from mint_rl.policies.base import ImitationPolicy, PolicyConfig, PolicyContext
+from mint_rl.policies.checkpoint import save_policy
+from mint_rl.policies.cnn import CNNConfig
+from mint_rl.policies.interaction import InteractionConfig
+from mint_rl.policies.registry import policy_class
+from mint_rl.training.cloning_data import CloningData, cloning_data
+from mint_rl.training.cloning_losses import augment, cloning_losses
+from mint_rl.training.evaluate import TEST_SEED, Evaluation, evaluate
+from mint_rl.training.run_log import RunLog
+
+CONFIG_FILE = "config.json"
+METRICS_FILE = "metrics.json"
+DEMONSTRATIONS_FILE = "demonstrations.hdf5"
+POLICY_FOLDER = "policy"
+# Steps when none are asked for: keypoint policies have converged by then; a step of the CNN costs seconds.
+_STEPS = {"cnn": 400}
+_DEFAULT_STEPS = 2500
+
+Callback = Callable[[int, dict[str, float]], None]
+
+
+@dataclass
+class BCConfig:
+    """Everything that decides a behaviour-cloning run."""
+
+    env: str = "MoveToCorner"  # task, with or without variant: what demonstrations are recorded on
+    policy: PolicyConfig = field(
+        default_factory=InteractionConfig
+    )  # interaction, mlp or cnn, and its options
+    demos: str | None = None  # a file of demonstrations; None: record them with the scripted expert
+    episodes: int = 25  # demonstrations to record
+    encoder: str = "magical"  # a shipped name or a folder; the CNN agent needs none
+    descriptors: bool = True  # add the encoder's features at each keypoint
+    history: int = 4  # frames that the policy sees
+    seed: int = 0  # decides recording, initial weights, batches and the validation split
+    out: str | None = None  # the run folder; None: a new one in runs/
+    overwrite: bool = False  # allow `out` to hold an earlier run, which is replaced
+
+    steps: int | None = None  # training steps; None: 2,500 for keypoint policies, 400 for the CNN agent
+    batch: int = 128
+    learning_rate: float = 1e-3  # the peak of a one-cycle schedule
+    weight_decay: float = 1e-2  # of AdamW
+    gradient_clip: float = 5.0  # largest norm of the gradient
+    coordinate_noise: float = 0.005  # standard deviation added to keypoints, as a share of the image's side
+    dynamics_weight: float = 1.0  # weight of predicting the next keypoints; 0 switches it off
+    validation_share: float = 0.1  # of the demonstrations, held out whole
+    log_every: int = 100  # steps between log records
+
+    variants: list[str] = field(default_factory=lambda: ["Demo", "TestJitter"])  # to evaluate on
+    evaluation_episodes: int = 25  # a variant; 0: no evaluation
+    evaluation_seed: int = TEST_SEED  # of the first episode; the next ones count up
+    temperature: float = 0.5  # of sampling actions in the evaluation; 0: the most likely action
+
+    def __post_init__(self) -> None:
+        lowest = {
+            "episodes": 2, "history": 1, "batch": 1, "log_every": 1, "evaluation_episodes": 0, "seed": 0,
+            "learning_rate": 0.0, "weight_decay": 0.0, "gradient_clip": 0.0, "coordinate_noise": 0.0,
+            "dynamics_weight": 0.0, "temperature": 0.0, "evaluation_seed": 0,
+        }  # fmt: skip
+        for name, limit in lowest.items():
+            if not getattr(self, name) >= limit:
+                raise UserError(f"the option '{name}' must be at least {limit:g}, got {getattr(self, name)}")
+        if self.steps is not None and self.steps < 1:
+            raise UserError(f"the option 'steps' must be at least 1, got {self.steps}")
+        if not 0 < self.validation_share < 1:
+            raise UserError(
+                f"the option 'validation_share' must lie between 0 and 1, got {self.validation_share}"
+            )
+        policy_class(self.policy.name)
+        task, variant = parse_env_id(self.env)
+        check_names(task, variant)
+        for name in self.variants:
+            check_names(task, name)
+
+
+@dataclass(frozen=True)
+class BCResult:
+    """What a run left behind."""
+
+    folder: Path  # the run folder
+    policy: ImitationPolicy
+    steps: int  # steps trained: fewer than asked for when interrupted
+    interrupted: bool  # by Ctrl-C; the checkpoint holds what was trained until then
+    evaluations: dict[str, Evaluation]  # by variant
+    metrics: dict[str, Any]  # what metrics.json holds
+
+
+def behaviour_cloning(
+    config: BCConfig, callbacks: Sequence[Callback] = (), say: Callable[[str], None] = print
+) -> BCResult:
+    """Record or read demonstrations, train a policy on them, evaluate it, and write all of it to a folder.
+
+    The run folder gets `config.json`, `demonstrations.hdf5` (when recorded), `log.jsonl`, `tensorboard/`,
+    `policy/` (see `mint_rl.policies.checkpoint`) and `metrics.json`. On one machine the same configuration
+    gives the same numbers.
+
+    Args:
+        config: The run.
+        callbacks: Called with the step and its logged values, every `log_every` steps.
+        say: Takes one line for the user at a time.
+
+    Raises:
+        UserError: Unknown names, demonstrations that do not fit, a folder that cannot be written. Ctrl-C
+            during training is no error: see `BCResult.interrupted`.
+    """
+    task, _ = parse_env_id(config.env)
+    env = env_id(*parse_env_id(config.env))
+    folder = _run_folder(config, task)
+    encoder = None if isinstance(config.policy, CNNConfig) else load_encoder(config.encoder)
+    seconds: dict[str, float] = {}
+    with _timed(seconds, "demonstrations"):
+        demonstrations = _demonstrations(config, env, folder, say)
+    write_text(folder / CONFIG_FILE, json.dumps({**asdict(config), "out": str(folder)}, indent=2) + "\n")
+    with _timed(seconds, "encoding"):
+        data = cloning_data(
+            demonstrations,
+            encoder,
+            config.history,
+            config.descriptors,
+            config.validation_share,
+            config.seed,
+        )
+    policy = _new_policy(config, encoder, data)
+    policy.context = PolicyContext(env, {}, encoder, config.encoder if encoder is not None else "")
+    say(
+        f"training '{config.policy.name}' ({sum(p.numel() for p in policy.parameters()):,} parameters) on "
+        f"{len(demonstrations)} demonstrations, {demonstrations.num_steps:,} steps of {task}"
+    )
+    with _timed(seconds, "training"), RunLog(folder) as log:
+        steps, final = train(
+            policy, data, config, [lambda step, values: log.record(step, **values), *callbacks]
+        )
+    save_policy(policy, folder / POLICY_FOLDER)
+    interrupted = steps < steps_of(config)
+    metrics: dict[str, Any] = {
+        "policy": config.policy.name,
+        "env": env,
+        "demonstrations": {
+            "count": len(demonstrations),
+            "steps": demonstrations.num_steps,
+            "source": demonstrations.source,
+        },
+        "training": {"steps": steps, "interrupted": interrupted, **final},
+        "evaluation": {},
+        "cpu_seconds": seconds,
+    }
+    evaluations: dict[str, Evaluation] = {}
+    if interrupted:
+        say(f"stopped after {steps} of {steps_of(config)} steps: the policy so far is in '{folder}'")
+    elif config.evaluation_episodes:
+        with _timed(seconds, "evaluation"):
+            evaluations = evaluate(
+                policy,
+                config.variants,
+                config.evaluation_episodes,
+                config.evaluation_seed,
+                config.temperature,
+            )
+        metrics["evaluation"] = {name: result.to_json() for name, result in evaluations.items()}
+        for result in evaluations.values():
+            say(str(result))
+    write_text(folder / METRICS_FILE, json.dumps(metrics, indent=2) + "\n")
+    return BCResult(folder, policy, steps, interrupted, evaluations, metrics)
+
+
+def train(
+    policy: ImitationPolicy, data: CloningData, config: BCConfig, callbacks: Sequence[Callback] = ()
+) -> tuple[int, dict[str, float]]:
+    """Train in place; return the steps made and the last logged values. Ctrl-C ends training early."""
+    from tqdm import tqdm
+
+    steps = steps_of(config)
+    policy.network.fit_inputs(data.frames[data.training])
+    generator = torch.Generator().manual_seed(config.seed)
+    optimiser = torch.optim.AdamW(
+        policy.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, config.learning_rate, total_steps=max(steps, 2), pct_start=0.1
+    )
+    sums: dict[str, float] = {}
+    values: dict[str, float] = {}
+    done = 0
+    progress = tqdm(total=steps, desc="training", unit="step", mininterval=1.0)
+    try:
+        for step in range(1, steps + 1):
+            policy.set_training_mode(True)
+            drawn = torch.randint(len(data.training), (config.batch,), generator=generator)
+            batch = augment(data.batch(data.training[drawn]), policy, config.coordinate_noise, generator)
+            losses = cloning_losses(policy, batch, config.dynamics_weight)
+            optimiser.zero_grad()
+            torch.autograd.backward(losses["loss"])
+            nn.utils.clip_grad_norm_(policy.parameters(), config.gradient_clip)
+            optimiser.step()
+            schedule.step()
+            done = step
+            progress.update()
+            for name, loss in losses.items():
+                sums[name] = sums.get(name, 0.0) + loss.item()
+            if step % config.log_every == 0 or step == steps:
+                averaged = (step - 1) % config.log_every + 1
+                values = {name: total / averaged for name, total in sums.items()}
+                values |= validate(policy, data, config)
+                sums = {}
+                progress.set_postfix(loss=f"{values['loss']:.3f}", valid=f"{values['valid_accuracy']:.3f}")
+                for callback in callbacks:
+                    callback(step, values)
+    except KeyboardInterrupt:
+        # Nothing is lost: the caller saves the policy as it is.
+        pass
+    finally:
+        progress.close()
+        policy.set_training_mode(False)
+    return done, values
+
+
+def steps_of(config: BCConfig) -> int:
+    """How many steps the configuration asks for."""
+    return config.steps if config.steps is not None else _STEPS.get(config.policy.name, _DEFAULT_STEPS)
+
+
+@torch.no_grad()
+def validate(policy: ImitationPolicy, data: CloningData, config: BCConfig) -> dict[str, float]:
+    """The losses on the held-out demonstrations, as `valid_…`."""
+    policy.set_training_mode(False)
+    totals: dict[str, float] = {}
+    for steps in torch.split(data.validation, 256):
+        for name, value in cloning_losses(policy, data.batch(steps), config.dynamics_weight).items():
+            totals[name] = totals.get(name, 0.0) + value.item() * len(steps)
+    return {f"valid_{name}": total / len(data.validation) for name, total in totals.items()}
+
+
+def _run_folder(config: BCConfig, task: str) -> Path:
+    """The folder of the run; a new one unless the configuration names it."""
+    if config.out is not None:
+        folder = Path(config.out)
+        if not config.overwrite and (folder / POLICY_FOLDER).exists():
+            raise UserError(f"'{folder}' holds an earlier run: choose another --out, or pass overwrite=true")
+        return writable_folder(folder)
+    name = f"bc-{task}-{config.policy.name}-seed{config.seed}"
+    taken = 1
+    while (folder := Path("runs", name if taken == 1 else f"{name}-{taken}")).exists():
+        taken += 1
+    return writable_folder(folder)
+
+
+def _demonstrations(config: BCConfig, env: str, folder: Path, say: Callable[[str], None]) -> DemonstrationSet:
+    """Demonstrations from the file that the configuration names, or recorded into the run folder."""
+    if config.demos is not None:
+        demonstrations = read_demonstrations(config.demos)
+    else:
+        from mint_rl.envs.magical.recording import record_demonstrations
+
+        say(f"recording {config.episodes} demonstrations of {env}")
+        demonstrations = record_demonstrations(env, config.episodes, config.seed)
+        write_demonstrations(folder / DEMONSTRATIONS_FILE, demonstrations)
+    return demonstrations
+
+
+def _new_policy(config: BCConfig, encoder: KeypointEncoder | None, data: CloningData) -> ImitationPolicy:
+    """A policy with weights drawn by the seed, for what the data show."""
+    frame: spaces.Box
+    if encoder is None:
+        frame = spaces.Box(0, 255, tuple(data.frames.shape[1:]), data.frames.numpy().dtype.type)
+    else:
+        frame = keypoint_space(encoder.num_keypoints, data.frames.shape[2] - 3)
+    observation_space = gym.vector.utils.batch_space(frame, config.history)
+    action_space = spaces.Discrete(18)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return policy_class(config.policy.name)(observation_space, action_space, config=config.policy)
+
+
+class _timed:
+    """Add the CPU seconds of a block to a dictionary."""
+
+    def __init__(self, seconds: dict[str, float], name: str) -> None:
+        self.seconds, self.name = seconds, name
+
+    def __enter__(self) -> None:
+        self.start = time.process_time()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds[self.name] = round(time.process_time() - self.start, 2)
