@@ -44,8 +44,8 @@ class MagicalEnv(gym.Env[Observation, int]):
     Actions are 0 to 17, named in `names.ACTION_NAMES`. Every episode is truncated after `max_episode_steps`
     steps; then, and only then, `info` has `eval_score`, 0 to 1, and `success`, whether that is 1.
 
-    `reset(seed)` and the actions decide everything. A seed below 2³² gives the scene that MAGICAL's `seed` and
-    `reset` give; a reset without a seed draws one from the random numbers that the last seed began.
+    `reset(seed)` and the actions decide everything. A seed below 2³² gives the scene that MAGICAL gives it; a
+    reset without a seed draws one from the random numbers that the last seed began.
     Copies and pickles work: they hold the seed and the actions, and are made again by replaying them.
 
     Raises `UserError` for arguments and actions that do not exist, and where MAGICAL is not installed.

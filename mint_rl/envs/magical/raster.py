@@ -54,7 +54,7 @@ class Primitives(NamedTuple):
 
     vertices: float64 (V, 2), in their own coordinates. starts: int64 (P + 1,), primitive p has the vertices
     starts[p]:starts[p+1]. matrix: int64 (P,), the matrix that places it. colour: uint32 (P,), as in a
-    picture. width: float64 (P,), pixels, 0 for filled polygons. stipple: int64 (P,), dash pattern of outlines.
+    picture. width: float64 (P,), in pixels, 0 for filled polygons. stipple: int64 (P,), an outline's dashes.
     """
 
     vertices: Floats
@@ -118,7 +118,7 @@ def fill_polygon(surface: Surface, xs: Ints, ys: Ints, n: int, colour: int, left
         if edge_first >= edge_last:
             continue
         # The edge crosses a row at x0 + (256·row - y0)·(x1 - x0)/(y1 - y0). In pixels that is
-        # `column` + `rest`/`whole` with -whole < rest ≤ 0, so `column` is its ceiling: step both down the rows.
+        # `column` + `rest`/`whole` with -whole < rest ≤ 0, so `column` is its ceiling. Step from row to row.
         whole = 256 * (y1 - y0)
         across = x0 * (y1 - y0) + (256 * edge_first - y0) * (x1 - x0)
         column = -(-across // whole)
@@ -225,7 +225,7 @@ def draw_dashes(
 
 @_kernel(types.UniTuple(_f, 2)(_f, _f, _f, _f, _f, _f))
 def clip(x0: float, y0: float, x1: float, y1: float, width: float, height: float) -> tuple[float, float]:
-    """The part t0 ≤ t ≤ t1 of a segment that is in the picture; t0 > t1 if none is (Liang and Barsky, 1984)."""
+    """The part t0 ≤ t ≤ t1 of a segment in the picture; t0 > t1 if there is none (Liang and Barsky, 1984)."""
     t0, t1 = 0.0, 1.0
     dx, dy = x1 - x0, y1 - y0
     for speed, room in ((-dx, x0), (dx, width - x0), (-dy, y0), (dy, height - y0)):

@@ -2,8 +2,8 @@
 
 They were written for gym 0.17, pyglet, OpenGL and pymunk 5.6 on Pythons before 3.10. While they are imported,
 stand-ins answer for the few names that they take from there; afterwards `sys.modules` is as it was before, so
-nobody else in the process finds a `gym` that is none. Of MAGICAL only the modules that hold the tasks are run:
-its package files would ask for OpenCV, requests and more.
+nobody else in the process finds a `gym` that is none. Of MAGICAL only the modules with the tasks are run: its
+package files would ask for OpenCV, requests and more.
 """
 
 from __future__ import annotations
