@@ -49,5 +49,7 @@ def writable_folder(folder: str | Path) -> Path:
             pass
     except OSError as error:
         reason = error.strerror or str(error)
-        raise UserError(f"cannot write to the folder '{folder}': {reason}; choose another with --out") from error
+        raise UserError(
+            f"cannot write to the folder '{folder}': {reason}; choose another with --out"
+        ) from error
     return folder

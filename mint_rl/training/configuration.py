@@ -1,47 +1,51 @@
 """From words on the command line to a validated dataclass: Hydra's composition, with errors in sentences.
 
-The dataclasses are the one source of names, types and defaults; they stand beside the code that uses them.
-The YAML files in `mint_rl/configs/` only choose among them and hold presets.
+The dataclasses are the one source of names, types, defaults and help; they stand beside the code that uses
+them. The YAML files in `mint_rl/configs/` only choose among them.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import re
+import typing
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mint_rl.errors import UserError, unknown_name
 
-
-@dataclass(frozen=True)
-class _Schema:
-    module: str
-    name: str
-
-    def load(self) -> type:
-        loaded: type = getattr(importlib.import_module(self.module), self.name)
-        return loaded
-
-
-_VERBS = {
-    "pretrain": _Schema("mint_rl.training.pretrain", "PretrainConfig"),
-    "bc": _Schema("mint_rl.training.bc", "BCConfig"),
+# Verb → dataclass, and policy → dataclass, by module so that nothing is imported before it is needed.
+_SCHEMAS = {
+    "pretrain": "mint_rl.training.pretrain:PretrainConfig",
+    "bc": "mint_rl.training.bc:BCConfig",
+    "evaluate": "mint_rl.training.evaluate:EvaluateConfig",
+    "record": "mint_rl.training.record:RecordConfig",
 }
 _POLICIES = {
-    "interaction": _Schema("mint_rl.policies.interaction", "InteractionConfig"),
-    "mlp": _Schema("mint_rl.policies.mlp", "MLPConfig"),
-    "cnn": _Schema("mint_rl.policies.cnn", "CNNConfig"),
+    "interaction": "mint_rl.policies.interaction:InteractionConfig",
+    "mlp": "mint_rl.policies.mlp:MLPConfig",
+    "cnn": "mint_rl.policies.cnn:CNNConfig",
 }
 POLICIES = tuple(_POLICIES)
 
 
-def load_config(verb: str, overrides: Sequence[str] = ()) -> Any:
-    """The configuration of a verb ("pretrain" or "bc") with Hydra overrides such as `steps=500` applied.
+@dataclass(frozen=True)
+class Setting:
+    """One key of a configuration, as help and flags need it."""
 
-    Returns an instance of that verb's dataclass. Raises `UserError` for an unknown key, a value of the wrong
-    type, or text that is not an override.
+    key: str  # such as "steps" or "loss.sigma"
+    kind: Any  # its type: int, float, str, bool or list
+    default: Any
+    meaning: str
+
+
+def load_config(name: str, overrides: Sequence[str] = ()) -> Any:
+    """The configuration `name` ("pretrain", "bc", …) with Hydra overrides such as `steps=500` applied.
+
+    Returns an instance of its dataclass. Raises `UserError` for an unknown key, a value of the wrong type,
+    a value out of range, or text that is not an override.
     """
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
@@ -49,79 +53,93 @@ def load_config(verb: str, overrides: Sequence[str] = ()) -> Any:
 
     for override in overrides:
         if "=" not in override:
-            raise UserError(f"'{override}' is not a setting: write it as key=value, for instance steps=500")
+            raise UserError(f"'{override}' is not a setting: write it as key=value, for instance seed=1")
         key, value = override.split("=", 1)
-        if key == "policy" and value not in _POLICIES:
+        if key == "policy" and name == "bc" and value not in _POLICIES:
             raise unknown_name("policy", value, _POLICIES)
     try:
-        return OmegaConf.to_object(_compose(verb, overrides))
-    except UserError:
-        raise
+        return OmegaConf.to_object(_compose(name, overrides))
     except (HydraException, OmegaConfBaseException) as error:
-        raise _explain(verb, overrides, error) from error
+        raise _explain(name, overrides, error) from error
 
 
-def describe_config(verb: str) -> str:
-    """Every key of a verb's configuration with its default, as YAML."""
-    from omegaconf import OmegaConf
+def settings(name: str, policy: str = "interaction") -> list[Setting]:
+    """Every key of the configuration `name`, nested ones as a.b, in the order of the dataclass."""
+    schema = _load(_SCHEMAS[name])
+    nested = {"policy": _load(_POLICIES[policy])} if name == "bc" else {}
+    return list(_settings(schema, "", nested))
 
-    return OmegaConf.to_yaml(_compose(verb, ()))
+
+def _settings(schema: type, prefix: str, nested: dict[str, type]) -> Iterator[Setting]:
+    kinds = typing.get_type_hints(schema)
+    blank = schema()
+    for field in dataclasses.fields(schema):
+        key, kind = f"{prefix}{field.name}", nested.get(field.name, kinds[field.name])
+        if dataclasses.is_dataclass(kind):
+            yield from _settings(typing.cast(type, kind), f"{key}.", {})
+        else:
+            yield Setting(key, _plain(kind), getattr(blank, field.name), field.metadata.get("help", ""))
 
 
-def _compose(verb: str, overrides: Sequence[str]) -> Any:
+def _plain(kind: Any) -> Any:
+    """`int | None` → int; `list[str]` → list."""
+    options = [k for k in typing.get_args(kind) if k is not type(None)]
+    if typing.get_origin(kind) is list:
+        return list
+    return options[0] if options else kind
+
+
+def _load(path: str) -> type:
+    module, name = path.split(":")
+    loaded: type = getattr(importlib.import_module(module), name)
+    return loaded
+
+
+def _compose(name: str, overrides: Sequence[str]) -> Any:
     from hydra import compose, initialize_config_module
     from hydra.core.config_store import ConfigStore
     from hydra.core.global_hydra import GlobalHydra
 
     store = ConfigStore.instance()
-    store.store(name=f"{verb}_schema", node=_VERBS[verb].load())
-    if verb == "bc":
-        for name, schema in _POLICIES.items():
-            store.store(group="policy", name=name, node=schema.load())
+    store.store(name=f"{name}_schema", node=_load(_SCHEMAS[name]))
+    if name == "bc":
+        for policy, path in _POLICIES.items():
+            store.store(group="policy", name=policy, node=_load(path))
     # A program that already uses Hydra keeps its own state.
     previous = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
         with initialize_config_module("mint_rl.configs", version_base="1.3"):
-            return compose(config_name=verb, overrides=list(overrides))
+            return compose(config_name=name, overrides=list(overrides))
     finally:
         GlobalHydra.instance().clear()
         if previous is not None:
             GlobalHydra.instance().initialize(previous)
 
 
-def _explain(verb: str, overrides: Sequence[str], error: Exception) -> UserError:
-    """Hydra's and OmegaConf's messages run over several lines and speak of structs; say it in one."""
-    messages = [str(e) for e in _chain(error)]
-    known = list(_keys(_compose(verb, ())))
-    for override in overrides:
-        key = override.split("=", 1)[0].lstrip("+~")
-        if key not in known:
-            return unknown_name("configuration key", key, known)
+def _explain(name: str, overrides: Sequence[str], error: Exception) -> UserError:
+    """Hydra's and OmegaConf's messages run over several lines and speak of structs: one sentence."""
+    from_validation = next((e for e in _chain(error) if isinstance(e, UserError)), None)
+    if from_validation is not None:
+        return from_validation
+    policy = next((o.split("=", 1)[1] for o in overrides if o.startswith("policy=")), "interaction")
+    known = [setting.key for setting in settings(name, policy)] + (["policy"] if name == "bc" else [])
     for override in overrides:
         key, value = override.split("=", 1)
+        if key not in known:
+            return unknown_name("setting", key, known)
+        alone = [o for o in overrides if o.startswith("policy=")] + [override]
         try:
-            _compose(verb, [override])
-        except Exception as alone:
-            detail = " ".join(str(alone).split("\n")[0].split())
-            wanted = re.search(r"could not be converted to (\w+)", " ".join(str(e) for e in _chain(alone)))
-            if wanted:
-                detail = f"'{value}' is not of the type {wanted.group(1)}"
-            return UserError(f"cannot set {key}={value}: {detail}")
-    return UserError("cannot read the configuration: " + " ".join(messages[0].split()))
+            _compose(name, alone)
+        except Exception as reason:
+            text = " ".join(" ".join(str(e) for e in _chain(reason)).split())
+            wanted = re.search(r"could not be converted to (\w+)", text)
+            what = f"it must be of type {wanted.group(1).lower()}" if wanted else text.split(".")[0]
+            return UserError(f"cannot set {key} to {value}: {what}")
+    return UserError("cannot read the settings: " + " ".join(str(error).split()))
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
-        error = error.__cause__
-
-
-def _keys(config: Any, prefix: str = "") -> Iterator[str]:
-    from omegaconf import DictConfig
-
-    for key in config:
-        yield f"{prefix}{key}"
-        value = config._get_node(key)
-        if isinstance(value, DictConfig) and not value._is_none():
-            yield from _keys(value, f"{prefix}{key}.")
+        error = error.__cause__ or error.__context__
