@@ -1,8 +1,10 @@
 """Scripted experts: for a task, a function from the simulator's state to an action.
 
-They have no memory: the same state gives the same action, whatever went before. So the expert can be asked what
-it would do in a state that somebody else reached, which is what noise in the demonstrations needs (see
+They have no memory: the same state gives the same action, whatever went before. So the expert can be asked
+what it would do in a state that somebody else reached, which is what noise in the demonstrations needs (see
 `recording`), and its labels carry nothing that a policy could not know from the present.
+
+`benchmarks/experts.py` prints their scores in every variant.
 """
 
 from __future__ import annotations
@@ -16,15 +18,16 @@ from mint_rl.errors import UserError
 
 Expert = Callable[[MagicalState], int]
 
-# The region counts as reached in its middle 60 %: the score needs the robot's centre inside, noise pushes it about.
+# The region counts as reached in its middle 60 %: the score needs the robot's centre inside at the end, and
+# noise pushes it about.
 _REGION_CORE = 0.3
 
-# A block is between the fingers when it lies this far ahead of the robot's centre and this little to its side. The
-# body's radius is 0.2, the fingers reach to 0.36, a block's radius is 0.12.
+# A block is between the fingers when it lies this far ahead of the robot's centre and this little to its
+# side. The body's radius is 0.2, the fingers reach to 0.36, a block's radius is 0.12.
 _GRASP_SIDE = 0.10
 _GRASP_NEAR, _GRASP_FAR = 0.15, 0.36
 # Fingers stop at 0.37 or less on every block; 0.39 is fully open.
-_GRASPED_OPENING = 0.37
+GRASPED_OPENING = 0.37
 # Nearer than this, turning towards the block would push it aside with a finger: back away first.
 _TURNING_ROOM = 0.42
 _NEARLY_AHEAD = 0.35
@@ -53,7 +56,7 @@ def move_to_corner(state: MagicalState) -> int:
         return compose()
     if not between_fingers(robot, block):
         return approach(robot, block)
-    if robot.finger_opening > _GRASPED_OPENING:
+    if robot.finger_opening > GRASPED_OPENING:
         return compose(close=True)
     return steer(robot, *_CORNER_AIM, close=True, aligned=0.17, drive_within=0.5)
 
