@@ -1,0 +1,60 @@
+"""The known ways in which MINT goes wrong, recognised without labels and said in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+EARLY = 250  # steps by which a run that will succeed has active keypoints
+
+
+def measure(coordinates: Tensor, status: Tensor, peaks: Tensor) -> dict[str, float]:
+    """Numbers that show failures, from keypoints of pairs (B, 2, K, …).
+
+    peak: mean over frames of the highest feature-map maximum. active: active keypoints a frame. moved: mean
+    distance moved by active keypoints between the frames, in image widths. spread: mean distance of active
+    keypoints from their common centre, in image widths.
+    """
+    weight = (status > 0.5).float()
+    count = weight.sum(-1)
+    both = weight[:, 0] * weight[:, 1]
+    distance = (coordinates[:, 1] - coordinates[:, 0]).norm(dim=-1)
+    shares = (weight / count.clamp(min=1.0)[..., None])[..., None]
+    centre = (coordinates * shares).sum(-2, keepdim=True)
+    from_centre = ((coordinates - centre).norm(dim=-1, keepdim=True) * shares).sum((-2, -1))
+    crowded = count >= 2
+    spread = (from_centre * crowded).sum() / crowded.sum().clamp(min=1)
+    return {
+        "peak": float(peaks.amax(-1).mean()),
+        "active": float(count.mean()),
+        "moved": float((distance * both).sum() / both.sum().clamp(min=1.0)),
+        "spread": float(spread),
+    }
+
+
+def failure_signs(step: int, values: Mapping[str, float], gamma: float, num_keypoints: int) -> list[str]:
+    """What is wrong at `step`, in sentences; empty while all is well.
+
+    values: the loss terms "masked_conditional_entropy" and "status", and the numbers of `measure`.
+    """
+    if step < EARLY:
+        return []
+    signs = []
+    if values["status"] < 0.1 and values["masked_conditional_entropy"] > 0.95:
+        signs.append(
+            f"almost nothing is active ({values['active']:.1f} of {num_keypoints} keypoints) and what moves "
+            "is not covered: lower gamma, or begin again with another seed"
+        )
+    if values["peak"] < gamma:
+        signs.append(
+            f"the feature maps reach {values['peak']:.1f} on average, below gamma = {gamma:g}, so no "
+            "keypoint can become active: lower gamma"
+        )
+    if values["active"] >= 1 and values["moved"] < 1e-4:
+        signs.append(
+            "no active keypoint moves: the frames of a pair may be equal, or loss.movement is too large"
+        )
+    if values["active"] >= 4 and values["spread"] < 0.03:
+        signs.append("all active keypoints lie in one heap: raise loss.lambda_overlap, or lower loss.beta")
+    return signs
