@@ -118,15 +118,14 @@ def config_from_dict(config_class: type[PolicyConfig], values: dict[str, Any], w
     unknown = sorted(set(values) - known)
     if unknown:
         raise UserError(f"unknown option '{unknown[0]}' in {where}; known: {', '.join(sorted(known))}")
-    config = config_class(**values)
     for key, default in asdict(config_class()).items():
-        given = getattr(config, key)
+        given = values.get(key, default)
         number = isinstance(default, float) and isinstance(given, int) and not isinstance(given, bool)
         if type(given) is not type(default) and not number:
             raise UserError(
                 f"the option '{key}' in {where} must be of type {type(default).__name__}, got {given!r}"
             )
-    return config
+    return config_class(**values)
 
 
 def mlp(*widths: int) -> nn.Sequential:

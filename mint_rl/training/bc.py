@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -29,7 +30,8 @@ from mint_rl.policies.registry import policy_class
 from mint_rl.training.cloning_data import CloningData, cloning_data
 from mint_rl.training.cloning_losses import augment, cloning_losses
 from mint_rl.training.evaluate import TEST_SEED, Evaluation, evaluate
-from mint_rl.training.run_log import RunLog
+from mint_rl.training.interruption import Interruption
+from mint_rl.training.run_log import LOG_FILE, TENSORBOARD_FOLDER, RunLog
 
 CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.json"
@@ -38,6 +40,8 @@ POLICY_FOLDER = "policy"
 # Steps when none are asked for: keypoint policies have converged by then; a step of the CNN costs seconds.
 _STEPS = {"cnn": 400}
 _DEFAULT_STEPS = 2500
+# Attempts at demonstrations count their seeds up from here, so that runs of different seeds share none.
+_SEEDS_APART = 1000
 
 Callback = Callable[[int, dict[str, float]], None]
 
@@ -128,12 +132,12 @@ def behaviour_cloning(
     """
     task, _ = parse_env_id(config.env)
     env = env_id(*parse_env_id(config.env))
-    folder = _run_folder(config, task)
-    encoder = None if isinstance(config.policy, CNNConfig) else load_encoder(config.encoder)
     seconds: dict[str, float] = {}
+    encoder = None if isinstance(config.policy, CNNConfig) else load_encoder(config.encoder)
     with _timed(seconds, "demonstrations"):
-        demonstrations = _demonstrations(config, env, folder, say)
-    write_text(folder / CONFIG_FILE, json.dumps({**asdict(config), "out": str(folder)}, indent=2) + "\n")
+        given = None if config.demos is None else _read_demonstrations(config.demos, env)
+        folder = _run_folder(config, task)
+        demonstrations = given or _record_demonstrations(config, env, folder, say)
     with _timed(seconds, "encoding"):
         data = cloning_data(
             demonstrations,
@@ -143,6 +147,8 @@ def behaviour_cloning(
             config.validation_share,
             config.seed,
         )
+    _clear(folder)
+    write_text(folder / CONFIG_FILE, json.dumps({**asdict(config), "out": str(folder)}, indent=2) + "\n")
     policy = _new_policy(config, encoder, data)
     policy.context = PolicyContext(env, {}, encoder, config.encoder if encoder is not None else "")
     say(
@@ -170,18 +176,13 @@ def behaviour_cloning(
     evaluations: dict[str, Evaluation] = {}
     if interrupted:
         say(f"stopped after {steps} of {steps_of(config)} steps: the policy so far is in '{folder}'")
-    elif config.evaluation_episodes:
+    else:
+        say(f"the policy is in '{folder}'")
         with _timed(seconds, "evaluation"):
-            evaluations = evaluate(
-                policy,
-                config.variants,
-                config.evaluation_episodes,
-                config.evaluation_seed,
-                config.temperature,
-            )
-        metrics["evaluation"] = {name: result.to_json() for name, result in evaluations.items()}
-        for result in evaluations.values():
-            say(str(result))
+            evaluations, interrupted = _evaluate(policy, config, say)
+        if interrupted:
+            say(f"evaluation stopped: 'mint-rl evaluate {folder}' repeats it")
+    metrics["evaluation"] = {name: result.to_json() for name, result in evaluations.items()}
     write_text(folder / METRICS_FILE, json.dumps(metrics, indent=2) + "\n")
     return BCResult(folder, policy, steps, interrupted, evaluations, metrics)
 
@@ -204,9 +205,11 @@ def train(
     sums: dict[str, float] = {}
     values: dict[str, float] = {}
     done = 0
-    progress = tqdm(total=steps, desc="training", unit="step", mininterval=1.0)
-    try:
-        for step in range(1, steps + 1):
+    with (
+        Interruption() as stop,
+        tqdm(total=steps, desc="training", unit="step", mininterval=1.0) as progress,
+    ):
+        while done < steps and not stop.asked:
             policy.set_training_mode(True)
             drawn = torch.randint(len(data.training), (config.batch,), generator=generator)
             batch = augment(data.batch(data.training[drawn]), policy, config.coordinate_noise, generator)
@@ -216,24 +219,20 @@ def train(
             nn.utils.clip_grad_norm_(policy.parameters(), config.gradient_clip)
             optimiser.step()
             schedule.step()
-            done = step
+            done += 1
             progress.update()
             for name, loss in losses.items():
                 sums[name] = sums.get(name, 0.0) + loss.item()
-            if step % config.log_every == 0 or step == steps:
-                averaged = (step - 1) % config.log_every + 1
+            if done % config.log_every == 0 or done == steps:
+                averaged = (done - 1) % config.log_every + 1
                 values = {name: total / averaged for name, total in sums.items()}
                 values |= validate(policy, data, config)
                 sums = {}
-                progress.set_postfix(loss=f"{values['loss']:.3f}", valid=f"{values['valid_accuracy']:.3f}")
+                shown = {"loss": values["loss"], "valid_accuracy": values["valid_accuracy"]}
+                progress.set_postfix(shown, refresh=False)
                 for callback in callbacks:
-                    callback(step, values)
-    except KeyboardInterrupt:
-        # Nothing is lost: the caller saves the policy as it is.
-        pass
-    finally:
-        progress.close()
-        policy.set_training_mode(False)
+                    callback(done, values)
+    policy.set_training_mode(False)
     return done, values
 
 
@@ -267,17 +266,60 @@ def _run_folder(config: BCConfig, task: str) -> Path:
     return writable_folder(folder)
 
 
-def _demonstrations(config: BCConfig, env: str, folder: Path, say: Callable[[str], None]) -> DemonstrationSet:
-    """Demonstrations from the file that the configuration names, or recorded into the run folder."""
-    if config.demos is not None:
-        demonstrations = read_demonstrations(config.demos)
-    else:
-        from mint_rl.envs.magical.recording import record_demonstrations
+def _clear(folder: Path) -> None:
+    """Remove what an earlier run left in the folder; by now nothing that the user gave can be wrong."""
+    for name in (POLICY_FOLDER, TENSORBOARD_FOLDER):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for name in (LOG_FILE, METRICS_FILE):
+        (folder / name).unlink(missing_ok=True)
 
-        say(f"recording {config.episodes} demonstrations of {env}")
-        demonstrations = record_demonstrations(env, config.episodes, config.seed)
-        write_demonstrations(folder / DEMONSTRATIONS_FILE, demonstrations)
+
+def _read_demonstrations(path: str, env: str) -> DemonstrationSet:
+    """The demonstrations of a file, if they show this task as the policy will see it."""
+    demonstrations = read_demonstrations(path)
+    space = gym.make(env).observation_space
+    assert space.shape is not None
+    demonstrations.require(env, space.shape)
+    view = demonstrations.env_kwargs.get("view", "allo")
+    if view != "allo":
+        raise UserError(f"the demonstrations in '{path}' show the view '{view}', but policies see 'allo'")
     return demonstrations
+
+
+def _record_demonstrations(
+    config: BCConfig, env: str, folder: Path, say: Callable[[str], None]
+) -> DemonstrationSet:
+    """Demonstrations of the scripted expert, recorded into the run folder."""
+    from tqdm import tqdm
+
+    from mint_rl.envs.magical.recording import record_demonstrations
+
+    say(f"recording {config.episodes} demonstrations of {env}")
+    with tqdm(total=config.episodes, desc="recording", unit="episode") as progress:
+        demonstrations = record_demonstrations(
+            env,
+            config.episodes,
+            _SEEDS_APART * config.seed,
+            progress=lambda done, _: progress.update(done - progress.n),
+        )
+    write_demonstrations(folder / DEMONSTRATIONS_FILE, demonstrations)
+    return demonstrations
+
+
+def _evaluate(
+    policy: ImitationPolicy, config: BCConfig, say: Callable[[str], None]
+) -> tuple[dict[str, Evaluation], bool]:
+    """The evaluations that were finished, and whether Ctrl-C ended them early."""
+    results: dict[str, Evaluation] = {}
+    try:
+        for variant in config.variants if config.evaluation_episodes else ():
+            results |= evaluate(
+                policy, [variant], config.evaluation_episodes, config.evaluation_seed, config.temperature
+            )
+            say(str(results[variant]))
+    except KeyboardInterrupt:
+        return results, True
+    return results, False
 
 
 def _new_policy(config: BCConfig, encoder: KeypointEncoder | None, data: CloningData) -> ImitationPolicy:

@@ -14,7 +14,7 @@ from mint_rl.training.rollout import Rollout, record_rollout, run_episodes
 from mint_rl.training.statistics import bootstrap_interval
 
 # Test seeds begin here, away from those that demonstrations are recorded with.
-TEST_SEED = 10_000
+TEST_SEED = 1_000_000
 VARIANTS = ("Demo", "TestJitter")
 
 

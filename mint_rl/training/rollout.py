@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+import mint_rl.envs.magical  # noqa: F401  # registers the environments
 from mint_rl.errors import UserError
 from mint_rl.keypoints.encoder import KeypointEncoder
 from mint_rl.policies.base import ImitationPolicy
