@@ -165,8 +165,10 @@ def _add_flag(parser: argparse.ArgumentParser, setting: Setting) -> None:
         default = " ".join(map(str, default))
     help_text = f"{setting.meaning} (default {default})".replace("%", "%%")
     if setting.kind is bool:
+        value = str(not setting.default).lower()
+        flag = flag if value == "true" else f"--no-{flag[2:]}"
         parser.add_argument(
-            flag, dest=setting.key, default=None, action="store_const", const="true", help=help_text
+            flag, dest=setting.key, default=None, action="store_const", const=value, help=help_text
         )
         return
     many = {"nargs": "+"} if setting.kind is list else {}

@@ -30,23 +30,24 @@ from mint_rl.keypoints.heatmaps import (
     window_reach,
     windowed_gaussian,
 )
+from mint_rl.options import option
 
 
 @dataclass
 class MintLossConfig:
     """Weights and sizes of the loss. σ, τ and m_d: this project's recipe; the rest: the paper's table 6."""
 
-    lambda_me: float = 100.0  # weight of the masked entropy
-    lambda_mce: float = 100.0  # weight of the masked conditional entropy
-    lambda_it: float = 20.0  # weight of the information transport
-    lambda_overlap: float = 30.0  # weight of the overlap
-    lambda_status: float = 10.0  # weight of the active share, scheduled by 1 − ME
-    kappa: float = 0.9  # share of the conditional entropy that the transport may use
-    beta: float = 4.0  # summed Gaussians tolerated before overlap costs
-    movement: float = 20.0  # m_d, weight of the squared distance moved (the paper's 1 on MAGICAL)
-    sigma: float = 8.0  # width of the Gaussians in pixels of the entropy image
-    tau: float = 0.15  # height at which the Gaussians are cut off
-    eta: float = 3.5  # slope of the heatmaps
+    lambda_me: float = option(100.0, "weight of the masked entropy")
+    lambda_mce: float = option(100.0, "weight of the masked conditional entropy")
+    lambda_it: float = option(20.0, "weight of the information transport")
+    lambda_overlap: float = option(30.0, "weight of the overlap")
+    lambda_status: float = option(10.0, "weight of the active share, scheduled by 1 − ME")
+    kappa: float = option(0.9, "share of the conditional entropy that the transport may use")
+    beta: float = option(4.0, "summed Gaussians tolerated before overlap costs")
+    movement: float = option(20.0, "m_d, weight of the squared distance moved (the paper's 1 on MAGICAL)")
+    sigma: float = option(8.0, "width of the Gaussians in pixels of the entropy image")
+    tau: float = option(0.15, "height at which the Gaussians are cut off")
+    eta: float = option(3.5, "slope of the heatmaps")
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mint_rl.errors import UserError
+from mint_rl.options import option
 from mint_rl.policies.base import ImitationNetwork, ImitationPolicy, PolicyConfig, mlp, require_positive
 
 _FILTERS = (64, 128, 128, 128, 128)
@@ -29,8 +30,10 @@ class CNNConfig(PolicyConfig):
     """The options of the CNN agent."""
 
     name: str = "cnn"
-    width: float = 1.0  # factor on the number of filters; 0.25 trains about ten times faster
-    shift: int = 4  # random shift of the training images by up to this many pixels; 0: none, as in the paper
+    width: float = option(1.0, "factor on the number of filters; 0.25 trains about ten times faster")
+    shift: int = option(
+        4, "random shift of the training images by up to this many pixels; 0: none, as in the paper"
+    )
 
     def __post_init__(self) -> None:
         require_positive(self, "width")

@@ -15,6 +15,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
+from mint_rl.options import option
 from mint_rl.policies.base import ImitationNetwork, ImitationPolicy, PolicyConfig, mlp, require_positive
 from mint_rl.policies.graph import fully_connected
 from mint_rl.policies.node_features import POSE, NodeFeatures, keypoint_layout
@@ -25,11 +26,11 @@ class InteractionConfig(PolicyConfig):
     """The options of the interaction network."""
 
     name: str = "interaction"
-    hidden: int = 64  # features of a node between the layers
-    rounds: int = 1  # interaction steps; the paper makes one
-    readout_per_node: int = 8  # features that each keypoint hands to the readout
-    readout_hidden: int = 128  # width of the readout's hidden layer
-    features: int = 64  # what the action and value heads read
+    hidden: int = option(64, "features of a node between the layers")
+    rounds: int = option(1, "interaction steps; the paper makes one")
+    readout_per_node: int = option(8, "features that each keypoint hands to the readout")
+    readout_hidden: int = option(128, "width of the readout's hidden layer")
+    features: int = option(64, "what the action and value heads read")
 
     def __post_init__(self) -> None:
         require_positive(self, "hidden", "rounds", "readout_per_node", "readout_hidden", "features")

@@ -8,6 +8,7 @@ from typing import Any
 from gymnasium import spaces
 from torch import Tensor, nn
 
+from mint_rl.options import option
 from mint_rl.policies.base import ImitationNetwork, ImitationPolicy, PolicyConfig, mlp, require_positive
 from mint_rl.policies.node_features import POSE, NodeFeatures, keypoint_layout
 
@@ -17,7 +18,7 @@ class MLPConfig(PolicyConfig):
     """The options of the flat network."""
 
     name: str = "mlp"
-    hidden: int = 256  # width of both hidden layers
+    hidden: int = option(256, "width of both hidden layers")
 
     def __post_init__(self) -> None:
         require_positive(self, "hidden")

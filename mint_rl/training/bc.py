@@ -22,6 +22,7 @@ from mint_rl.errors import UserError
 from mint_rl.files import writable_folder, write_text
 from mint_rl.keypoints.encoder import KeypointEncoder
 from mint_rl.keypoints.pretrained import load_encoder
+from mint_rl.options import option
 from mint_rl.policies.base import ImitationPolicy, PolicyConfig, PolicyContext
 from mint_rl.policies.checkpoint import save_policy
 from mint_rl.policies.cnn import CNNConfig
@@ -50,33 +51,41 @@ Callback = Callable[[int, dict[str, float]], None]
 class BCConfig:
     """Everything that decides a behaviour-cloning run."""
 
-    env: str = "MoveToCorner"  # task, with or without variant: what demonstrations are recorded on
+    env: str = option("MoveToCorner", "task, with or without variant: what demonstrations are recorded on")
     policy: PolicyConfig = field(
         default_factory=InteractionConfig
     )  # interaction, mlp or cnn, and its options
-    demos: str | None = None  # a file of demonstrations; None: record them with the scripted expert
-    episodes: int = 25  # demonstrations to record
-    encoder: str = "magical"  # a shipped name or a folder; the CNN agent needs none
-    descriptors: bool = True  # add the encoder's features at each keypoint
-    history: int = 4  # frames that the policy sees
-    seed: int = 0  # decides recording, initial weights, batches and the validation split
-    out: str | None = None  # the run folder; None: a new one in runs/
-    overwrite: bool = False  # allow `out` to hold an earlier run, which is replaced
+    demos: str | None = option(None, "a file of demonstrations; none: record them with the scripted expert")
+    episodes: int = option(25, "demonstrations to record")
+    encoder: str = option("magical", "a shipped name or a folder; the CNN agent needs none")
+    descriptors: bool = option(True, "add the encoder's features at each keypoint")
+    history: int = option(4, "frames that the policy sees")
+    seed: int = option(0, "decides recording, initial weights, batches and the validation split")
+    out: str | None = option(None, "the run folder; none: a new one in runs/")
+    overwrite: bool = option(False, "allow `out` to hold an earlier run, which is replaced")
 
-    steps: int | None = None  # training steps; None: 2,500 for keypoint policies, 400 for the CNN agent
-    batch: int = 128
-    learning_rate: float = 1e-3  # the peak of a one-cycle schedule
-    weight_decay: float = 1e-2  # of AdamW
-    gradient_clip: float = 5.0  # largest norm of the gradient
-    coordinate_noise: float = 0.005  # standard deviation added to keypoints, as a share of the image's side
-    dynamics_weight: float = 1.0  # weight of predicting the next keypoints; 0 switches it off
-    validation_share: float = 0.1  # of the demonstrations, held out whole
-    log_every: int = 100  # steps between log records
+    steps: int | None = option(
+        None, "training steps; none: 2,500 for keypoint policies, 400 for the CNN agent"
+    )
+    batch: int = option(128, "steps of demonstrations in a training step")
+    learning_rate: float = option(1e-3, "the peak of a one-cycle schedule")
+    weight_decay: float = option(1e-2, "weight decay of AdamW")
+    gradient_clip: float = option(5.0, "largest norm of the gradient")
+    coordinate_noise: float = option(
+        0.005, "standard deviation added to keypoints, as a share of the image's side"
+    )
+    dynamics_weight: float = option(1.0, "weight of predicting the next keypoints; 0 switches it off")
+    validation_share: float = option(0.1, "share of the demonstrations that is held out, whole")
+    log_every: int = option(100, "steps between log records")
 
-    variants: list[str] = field(default_factory=lambda: ["Demo", "TestJitter"])  # to evaluate on
-    evaluation_episodes: int = 25  # a variant; 0: no evaluation
-    evaluation_seed: int = TEST_SEED  # of the first episode; the next ones count up
-    temperature: float = 0.5  # of sampling actions in the evaluation; 0: the most likely action
+    variants: list[str] = option(["Demo", "TestJitter"], "variants of the task to evaluate on")
+    evaluation_episodes: int = option(25, "episodes of evaluation on each variant; 0: no evaluation")
+    evaluation_seed: int = option(
+        TEST_SEED, "seed of the first episode of evaluation; the next ones count up"
+    )
+    temperature: float = option(
+        0.5, "of the sampling of actions in the evaluation; 0: the most likely action"
+    )
 
     def __post_init__(self) -> None:
         lowest = {

@@ -75,6 +75,8 @@ def _settings(schema: type, prefix: str, nested: dict[str, type]) -> Iterator[Se
     blank = schema()
     for field in dataclasses.fields(schema):
         key, kind = f"{prefix}{field.name}", nested.get(field.name, kinds[field.name])
+        if key == "policy.name":  # chosen by --policy, never by itself
+            continue
         if dataclasses.is_dataclass(kind):
             yield from _settings(typing.cast(type, kind), f"{key}.", {})
         else:

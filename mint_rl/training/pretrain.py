@@ -24,6 +24,7 @@ from mint_rl.keypoints.encoder import EncoderConfig, KeypointEncoder, Keypoints
 from mint_rl.keypoints.mint import MintLossConfig, MintTerms, mint_loss
 from mint_rl.keypoints.pretrained import CONFIG_FILE as ENCODER_CONFIG_FILE
 from mint_rl.keypoints.pretrained import read_json_object
+from mint_rl.options import option
 from mint_rl.training.failure_signs import failure_signs, measure
 from mint_rl.training.interruption import Interruption
 from mint_rl.training.run_log import LOG_FILE, TENSORBOARD_FOLDER, RunLog
@@ -42,35 +43,37 @@ Callback = Callable[[int, dict[str, float]], None]
 class PretrainConfig:
     """Everything that decides a pretraining run."""
 
-    data: list[str] = field(default_factory=list)  # demonstration files; none: rollouts of the eight tasks
-    seed: int = 0  # decides rollouts, initial weights, batches and the validation split
-    out: str | None = None  # the run folder; None: a new one in runs/
-    overwrite: bool = False  # allow `out` to hold an earlier run, which is replaced
-    resume: bool = False  # go on with the unfinished run in `out`
+    data: list[str] = option([], "demonstration files; none: rollouts of the eight tasks")
+    seed: int = option(0, "decides rollouts, initial weights, batches and the validation split")
+    out: str | None = option(None, "the run folder; none: a new one in runs/")
+    overwrite: bool = option(False, "allow `out` to hold an earlier run, which is replaced")
+    resume: bool = option(False, "go on with the unfinished run in `out`")
 
-    steps: int = 2000  # training steps
-    pairs: int = 10  # pairs of neighbouring frames a step
-    learning_rate: float = 2e-3  # of Adam, after the warm-up
-    warmup: int = 100  # steps over which the learning rate grows to that
-    final_rate: float = 0.02  # share of it that the cosine schedule ends at
-    weight_decay: float = 1e-4
-    gradient_clip: float = 10.0  # largest norm of the gradient
-    turns: bool = True  # augment: turn each pair by quarters and mirror it
-    shift: int = 6  # augment: move each pair by up to so many pixels
+    steps: int = option(2000, "training steps")
+    pairs: int = option(10, "pairs of neighbouring frames a step")
+    learning_rate: float = option(2e-3, "of Adam, after the warm-up")
+    warmup: int = option(100, "steps over which the learning rate grows to that")
+    final_rate: float = option(0.02, "share of it that the cosine schedule ends at")
+    weight_decay: float = option(1e-4, "weight decay of Adam")
+    gradient_clip: float = option(10.0, "largest norm of the gradient")
+    turns: bool = option(True, "augment: turn each pair by quarters and mirror it")
+    shift: int = option(6, "augment: move each pair by up to so many pixels")
 
-    num_keypoints: int = 25  # K
-    gamma: float = 10.0  # γ, the height of a feature map that makes a keypoint active, while training
-    status_slope: float = 1000.0  # steepness of the status around γ
-    inference_gamma: float | None = None  # γ that the saved encoder uses; None: the same
-    gate: float | None = None  # entropy gate of the saved encoder, nats; None: no gate
-    preprocessing: str = "binarise"  # of frames before their entropy: binarise, paper or none
-    region: int = 3  # side of the region that a pixel's entropy is taken over
+    num_keypoints: int = option(25, "keypoints, K")
+    gamma: float = option(10.0, "γ, the height of a feature map that makes a keypoint active, while training")
+    status_slope: float = option(1000.0, "steepness of the status around γ")
+    inference_gamma: float | None = option(None, "γ that the saved encoder uses; none: the same")
+    gate: float | None = option(None, "entropy gate of the saved encoder, nats; none: no gate")
+    preprocessing: str = option(
+        "binarise", "what happens to frames before their entropy: binarise, paper or none"
+    )
+    region: int = option(3, "side of the region that a pixel's entropy is taken over")
     loss: MintLossConfig = field(default_factory=MintLossConfig)
 
-    validation_share: float = 0.1  # of the videos, held out whole
-    log_every: int = 50  # steps between log records
-    save_every: int = 250  # steps between snapshots, from which a run can be resumed
-    device: str = "cpu"
+    validation_share: float = option(0.1, "share of the videos that is held out, whole")
+    log_every: int = option(50, "steps between log records")
+    save_every: int = option(250, "steps between snapshots, from which a run can be resumed")
+    device: str = option("cpu", "where to train: cpu, cuda or cuda:<number>")
 
     def __post_init__(self) -> None:
         lowest = {
