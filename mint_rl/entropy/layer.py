@@ -26,9 +26,9 @@ def local_entropy(
     Returns (N, H, W), with padding "valid" (N, H − region + 1, W − region + 1): nats, from 0 to
     ln(min(256, C·region²)) for hard bins, ln 256 for soft ones; float32, or float64 for float64 images (meant
     for checks: they take the slow PyTorch version).
-    Raises `UserError`, a ValueError, for another type, shape or setting, and on the CPU for NaN, infinite values
-    or values outside [0, 1]. On a GPU, where looking at the values would make the caller wait, every region that
-    holds such a value has entropy NaN.
+    Raises `UserError`, a ValueError, for another type, shape or setting, and on the CPU for NaN, infinite or
+    other values outside [0, 1]. On a GPU, where looking at the values would make the caller wait, the regions
+    that hold such a value have entropy NaN.
     Source: the MINT paper, section 2.1 and appendix B.
     """
     check_images(images)

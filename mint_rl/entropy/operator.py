@@ -5,7 +5,7 @@ It works on padded images, so that padding and its gradient are PyTorch's own. B
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -14,15 +14,27 @@ from mint_rl.entropy import reference
 from mint_rl.entropy.checks import check_values
 
 
+class Kernels(Protocol):
+    """What `reference`, `cpu` and the CUDA kernels offer."""
+
+    def hard_entropy(self, levels: Tensor, region: int) -> Tensor: ...
+
+    def soft_entropy(self, images: Tensor, region: int, bandwidth: float) -> Tensor: ...
+
+    def soft_entropy_backward(
+        self, images: Tensor, grad: Tensor, region: int, bandwidth: float
+    ) -> Tensor: ...
+
+
 @torch.library.custom_op("mint_rl::local_entropy", mutates_args=())
 def entropy_op(images: Tensor, region: int, bandwidth: float) -> Tensor:
     """(N, C, H, W) → (N, H − region + 1, W − region + 1); see `mint_rl.entropy.local_entropy`."""
     if images.device.type == "cpu":
         check_values(images)
+    kernels = _kernels(images, region)
     if bandwidth == 0:
-        return reference.hard_entropy(reference.to_levels(images), region).to(output_type(images))
-    values = images if images.is_floating_point() else images.float() / 255
-    return reference.soft_entropy(values, region, bandwidth)
+        return kernels.hard_entropy(reference.to_levels(images), region).to(output_type(images))
+    return kernels.soft_entropy(images, region, bandwidth)
 
 
 @entropy_op.register_fake
@@ -34,12 +46,22 @@ def _(images: Tensor, region: int, bandwidth: float) -> Tensor:
 @torch.library.custom_op("mint_rl::local_entropy_backward", mutates_args=())
 def entropy_backward_op(images: Tensor, grad: Tensor, region: int, bandwidth: float) -> Tensor:
     """Gradient of soft entropy with respect to `images`; `grad` has the shape of the entropy."""
-    return reference.soft_entropy_backward(images, grad, region, bandwidth)
+    return _kernels(images, region).soft_entropy_backward(images, grad, region, bandwidth)
 
 
 @entropy_backward_op.register_fake
 def _(images: Tensor, grad: Tensor, region: int, bandwidth: float) -> Tensor:
     return torch.empty_like(images)
+
+
+def _kernels(images: Tensor, region: int) -> Kernels:
+    """The module that computes for `images`: fast kernels where there are some, or else `reference`."""
+    if images.device.type == "cpu" and images.dtype != torch.float64:
+        from mint_rl.entropy import cpu  # with numba, which takes a moment to import
+
+        if images.shape[1] * region**2 <= cpu.MOST_VALUES:
+            return cpu
+    return reference
 
 
 def output_type(images: Tensor) -> torch.dtype:

@@ -38,8 +38,8 @@ def sharpen_binarise(images: Tensor) -> Tensor:
     """Sharpen by ten, clamp to [0, 1] and round to 0 or 1: what the authors did for small images.
 
     images: (N, C, H, W), uint8 or floating in [0, 1]. The blur is [[1,1,1],[1,5,1],[1,1,1]]/13 with the
-    border replicated; sharpened = blur + 10·(image − blur). Returns uint8 of the same shape, 0 or 255, without
-    gradient.
+    border replicated; sharpened = blur + 10·(image − blur). Returns uint8 of the same shape, 0 or 255:
+    no gradient.
     """
     check_images(images)
     if images.numel() == 0:
@@ -55,8 +55,8 @@ def sharpen_binarise(images: Tensor) -> Tensor:
 def blur_sharpen_divide(images: Tensor) -> Tensor:
     """Blur, sharpen the blurred image, divide it by the blurred one (the MINT paper, appendix B.1).
 
-    images: (N, C, H, W), uint8 or floating in [0, 1]. Both blurs are 3×3 means with the border replicated, and
-    the sharpening is by ten. Returns the ratio, clamped to [0, 1]: float32 (float64 for float64).
+    images: (N, C, H, W), uint8 or floating in [0, 1]. Both blurs are 3×3 means with the border replicated,
+    and the sharpening is by ten. Returns the ratio, clamped to [0, 1]: float32 (float64 for float64).
     """
     check_images(images)
     if images.dtype == torch.uint8:

@@ -18,9 +18,12 @@ BINS = 256
 def soft_entropy(images: Tensor, region: int, bandwidth: float) -> Tensor:
     """Entropy with soft bins, in nats.
 
-    images: (N, C, H, W), floating, grey levels in [0, 1]; H and W at least `region`.
-    Returns (N, H − region + 1, W − region + 1), of the same type: one value for every region in the image.
+    images: (N, C, H, W), floating in [0, 1] or uint8; H and W at least `region`.
+    Returns (N, H − region + 1, W − region + 1), one value for every region inside: float64 for float64,
+    else float32.
     """
+    if images.dtype == torch.uint8:
+        images = images.float() / (BINS - 1)
     per_region = images.shape[1] * region**2
     below = torch.full_like(images[:, 0], images.shape[1])
     entropy = images.new_zeros(_output_shape(images, region))
