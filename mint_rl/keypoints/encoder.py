@@ -7,8 +7,10 @@ Choices worth knowing:
 - The feature map is 64×64 for 96×96 images: the transposed convolutions are padded. The authors' networks
   leave them unpadded (135×135), at several times the cost; `EncoderConfig.published` builds that geometry.
 - How pixels are normalised is part of the configuration: a network is only as good as its input range.
-- The entropy gate acts at inference alone, and γ may differ there from its value in training: both are
-  settings of the saved encoder. `encoder.config = dataclasses.replace(encoder.config, gate=None)` sets them.
+- The window and the entropy gate act at inference alone, and γ may differ there from its value in training:
+  all are settings of the saved encoder. `encoder.config = replace(encoder.config, gate=None)` sets them.
+- A map that answers to two objects has its expected place between them, on neither. The window keeps the
+  expectation near the higher peak. In training it would hide the rest of the map from the gradient.
 - Descriptors are features of the bottleneck, read at the keypoints. They tell what a place looks like, for
   instance how an object is turned, which its coordinates do not.
 """
@@ -46,6 +48,7 @@ class EncoderConfig:
     pixel_scale: float = 255.0
     gamma: float = 10.0  # γ: a keypoint is active where its feature map exceeds this
     status_slope: float = 1000.0  # status = sigmoid(slope · (maximum of the feature map − γ))
+    window: float | None = None  # look for a keypoint only so far around its map's maximum, in image sides
     gate: float | None = None  # active only where the mean entropy around the keypoint (nats) exceeds this
     gate_size: int = 9  # side of the box of that mean, pixels
 
@@ -73,13 +76,14 @@ class EncoderConfig:
             raise UserError(f"encoder setting up_padding is {self.up_padding!r}; it must be 0 or 1")
         if self.gate_size % 2 == 0:
             raise UserError(f"encoder setting gate_size is {self.gate_size}; it must be odd")
-        numbers = [self.pixel_mean, self.pixel_scale, self.gamma, self.status_slope, self.gate or 0.0]
+        optional = [value for value in (self.window, self.gate) if value is not None]
+        numbers = [self.pixel_mean, self.pixel_scale, self.gamma, self.status_slope, *optional]
         if not all(isinstance(value, int | float) and np.isfinite(value) for value in numbers):
             raise UserError(
-                "encoder settings pixel_mean, pixel_scale, gamma, status_slope, gate must be numbers"
+                "encoder settings pixel_mean, pixel_scale, gamma, status_slope, window, gate must be numbers"
             )
-        if self.pixel_scale <= 0 or self.status_slope <= 0:
-            raise UserError("encoder settings pixel_scale and status_slope must be above 0")
+        if self.pixel_scale <= 0 or self.status_slope <= 0 or (self.window is not None and self.window <= 0):
+            raise UserError("encoder settings pixel_scale, status_slope and window must be above 0")
         if min(self.image_size) < 12:
             raise UserError(f"encoder setting image_size is {self.image_size}; images need 12 pixels a side")
 
@@ -191,7 +195,7 @@ class KeypointEncoder(nn.Module):
             if index == _BOTTLENECK:
                 bottleneck = maps
         maps = functional.softplus(maps)
-        coordinates, peaks = self._soft_argmax(maps)
+        coordinates, peaks = self._soft_argmax(maps, None if self.training else self.config.window)
         status = torch.sigmoid(self.config.status_slope * (peaks - self.config.gamma))
         if self.config.gate is not None and not self.training:
             around = entropy_gate(frames, self._pixels(coordinates), self.config.gate_size)
@@ -240,16 +244,25 @@ class KeypointEncoder(nn.Module):
 
         return load_encoder(source)
 
-    def _soft_argmax(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+    def _soft_argmax(self, maps: Tensor, window: float | None = None) -> tuple[Tensor, Tensor]:
         """Expected place under the softmax of each map (Eq. 9) and its maximum.
 
+        window: weigh places by exp(−d²/window²) of their distance d to the maximum.
         (N, K, h, w) → (N, K, 2), (N, K).
         """
         height, width = maps.shape[-2:]
         flat = maps.flatten(2)
-        coordinates = torch.softmax(flat, 2) @ self._grid(height, width, maps.device)
+        grid = self._grid(height, width, maps.device)
+        peaks, highest = flat.max(2)
+        if window is not None:
+            centre = grid[highest][..., None, None]  # (N, K, 2, 1, 1)
+            places = grid.view(height, width, 2)
+            across = (places[0, :, 0] - centre[..., 0, :, :]) ** 2  # (N, K, 1, w)
+            down = (places[:, 0, 1, None] - centre[..., 1, :, :]) ** 2  # (N, K, h, 1)
+            flat = (maps - across / window**2 - down / window**2).flatten(2)
+        coordinates = torch.softmax(flat, 2) @ grid
         # A map that peaks on the border can land beyond it by a rounding error.
-        return coordinates.clamp(0.0, 1.0), flat.amax(2)
+        return coordinates.clamp(0.0, 1.0), peaks
 
     def _grid(self, height: int, width: int, device: torch.device) -> Tensor:
         """The places x, y in [0, 1] of the pixels of a feature map: (h·w, 2)."""

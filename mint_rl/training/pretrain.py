@@ -63,6 +63,7 @@ class PretrainConfig:
     gamma: float = option(10.0, "γ, the height of a feature map that makes a keypoint active, while training")
     status_slope: float = option(1000.0, "steepness of the status around γ")
     inference_gamma: float | None = option(None, "γ that the saved encoder uses; none: the same")
+    window: float | None = option(0.2, "soft-argmax window of the saved encoder, image sides; none: all")
     gate: float | None = option(None, "entropy gate of the saved encoder, nats; none: no gate")
     preprocessing: str = option(
         "binarise", "what happens to frames before their entropy: binarise, paper or none"
@@ -161,6 +162,7 @@ def pretrain(
     encoder.config = dataclasses.replace(
         encoder.config,
         gamma=config.gamma if config.inference_gamma is None else config.inference_gamma,
+        window=config.window,
         gate=config.gate,
     )
     metrics = {

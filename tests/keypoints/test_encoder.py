@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 from pathlib import Path
 
@@ -70,6 +71,33 @@ def test_soft_argmax_of_known_maps() -> None:
     coordinates, peaks = encoder._soft_argmax(maps)  # flat map: the middle
     torch.testing.assert_close(coordinates[0], torch.tensor([[0.75, 0.25], [0.5, 1.0], [0.5, 0.5]]))
     assert peaks[0].tolist() == [60.0, 60.0, 0.0]
+
+
+def test_a_window_keeps_a_keypoint_on_one_of_two_objects() -> None:
+    encoder = KeypointEncoder(EncoderConfig(num_keypoints=1))
+    maps = torch.zeros(1, 1, 65, 65)
+    maps[0, 0, 16, 10:13], maps[0, 0, 48, 52:55] = 30.0, 29.5
+    between, _ = encoder._soft_argmax(maps)
+    near, peaks = encoder._soft_argmax(maps, window=0.2)
+    weight = 3 * math.exp(30.0) / (3 * math.exp(30.0) + 3 * math.exp(29.5))
+    place = weight * torch.tensor([11 / 64, 16 / 64]) + (1 - weight) * torch.tensor([53 / 64, 48 / 64])
+    torch.testing.assert_close(between[0, 0], place, rtol=0, atol=1e-4)
+    # The first of three equal maxima is the window's centre; the weights of its neighbours by hand.
+    weights = [math.exp(-((step / 64 / 0.2) ** 2)) for step in range(3)]
+    x = sum(w * (10 + step) for step, w in enumerate(weights)) / sum(weights) / 64
+    torch.testing.assert_close(near[0, 0], torch.tensor([x, 16 / 64]), rtol=0, atol=1e-4)
+    assert peaks.item() == 30.0
+
+
+def test_the_window_is_for_inference_alone() -> None:
+    encoder, frames = _encoder(), torch.from_numpy(_frames(1))
+    with torch.no_grad():
+        plain = encoder(frames).coordinates
+        encoder.config = dataclasses.replace(encoder.config, window=0.05)
+        assert not torch.equal(encoder(frames).coordinates, plain)
+        statistics = encoder.train()(frames).coordinates
+        encoder.config = dataclasses.replace(encoder.config, window=None)
+        assert torch.equal(encoder(frames).coordinates, statistics)
 
 
 def test_status_is_a_threshold_on_the_peak() -> None:
@@ -281,6 +309,7 @@ def test_what_is_no_frame_is_refused(frames: np.ndarray, words: str) -> None:
         {"up_padding": 2},
         {"gate_size": 4},
         {"pixel_scale": 0},
+        {"window": 0.0},
         {"status_slope": float("nan")},
         {"num_keypoints": 2.5},
     ],
