@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mint_rl.envs.magical import raster
+from mint_rl.envs.magical import averaging, raster
 from mint_rl.envs.magical.drawing import Affine, Compound, Geom, Outline, Polygon, Transform
 
 SIZE = 384
@@ -128,7 +128,7 @@ class Canvas:
         surface, primitives, count = self._surface, scene.primitives, len(scene.primitives.matrix)
         unmoved = raster.place(
             scene.poses(),
-            np.array(camera),
+            np.array(camera, dtype=np.float64),
             scene.chain_starts,
             scene.chain_members,
             self._matrices,
@@ -144,7 +144,7 @@ class Canvas:
         surface.touched.fill(0)
         raster.draw(surface, primitives, self._matrices, unmoved, count)
         image = self._background_image.copy()
-        raster.average(surface, self._factor, image)
+        averaging.average(surface, self._factor, image)
         return image
 
     def _draw_background(self, primitives: raster.Primitives) -> None:
@@ -153,7 +153,7 @@ class Canvas:
         raster.draw(surface, primitives, self._matrices, 0, self._unmoved)
         np.copyto(self._background, surface.pixels)
         surface.touched.fill(1)
-        raster.average(surface, self._factor, self._background_image)
+        averaging.average(surface, self._factor, self._background_image)
 
     def native(self) -> npt.NDArray[np.uint8]:
         """The last frame at 384×384, RGB uint8 (384, 384, 3)."""
@@ -167,5 +167,5 @@ class Canvas:
         their middle: row 2, column 2 of the 4×4 at 96×96.
         """
         ids = np.empty(self._background_image.shape[:2], np.uint8)
-        raster.instance_ids(self._surface.pixels, self._factor, ids)
+        averaging.instance_ids(self._surface.pixels, self._factor, ids)
         return ids

@@ -5,31 +5,30 @@ A picture is an (H, W) array of uint32: instance id in the top byte, then blue, 
 - Polygons: corners snapped to 1/256 pixel; a pixel is filled when its centre is inside, half-open to the
   right and downwards, so neighbours never fill a pixel twice. All integers: exact.
 - Outlines: each side is a rectangle with soft edges (Mesa's antialiased lines). Coverage is
-  sat(w - |d|) · min(sat(h - |l|), sat(2h - 1)), with d and l the distances from the middle of the side across
+  sat(w - |d|) · sat(h - |l|) · min(1, 2 - 1/h), with d and l the distances from the middle of the side across
   and along it, w half the line's width plus a half (1 for lines up to a pixel wide), h half its length plus a
-  half. It is rounded to 8 bits; the old and the new colour are weighted with it and rounded apart.
+  half; the last factor thins dashes shorter than a pixel. It is rounded to 8 bits; the old and the new colour
+  are weighted with it and rounded apart, by shifts in place of a division by 255.
 - Dashes: each side is clipped to the picture, then walked pixel by pixel; the position in the dash pattern
-  runs on from side to side.
-
-The kernels are compiled when this module is first imported (seconds) and kept on disk by numba. Each has
-exactly one signature, so processes that start at the same time write the same files; where no cache can be
-read or written, they are compiled in memory.
+  runs on from side to side. Every outline begins the pattern anew. (The driver ran on from the outline before
+  where the first side lay outside the picture: there alone a picture depended on earlier ones.)
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, types
+from numba import types
+
+from mint_rl.envs.magical.kernels import kernel
 
 SOLID = 0xFFFF
-# Everything is moved by this many pixels to the left and down: a coordinate that lies exactly between two
-# pixels then falls as it did in the driver's single-precision arithmetic.
-NUDGE = 1e-5
+# Everything is moved by this many pixels to the left and down: what lies exactly between two pixels or two
+# levels then falls as it did in the driver's single-precision arithmetic.
+NUDGE = 1e-6
 
 Bytes = npt.NDArray[np.uint8]
 Pixels = npt.NDArray[np.uint32]
@@ -66,25 +65,13 @@ class Primitives(NamedTuple):
 
 
 _i, _f, _u = types.int64, types.float64, types.uint32
-_bytes, _pixels, _image = types.uint8[:, ::1], types.uint32[:, ::1], types.uint8[:, :, ::1]
+_pixels, _bytes = types.uint32[:, ::1], types.uint8[:, ::1]
 _ints, _floats, _table = types.int64[::1], types.float64[::1], types.float64[:, ::1]
-_surface = types.NamedTuple((_pixels, _bytes, _i), Surface)
+SURFACE = types.NamedTuple((_pixels, _bytes, _i), Surface)
 _primitives = types.NamedTuple((_table, _ints, _ints, types.uint32[::1], _floats, _ints), Primitives)
 
 
-def _kernel(signature: Any) -> Callable[[Any], Any]:
-    """`numba.njit` for one signature, cached on disk where that is possible."""
-
-    def compile_(function: Any) -> Any:
-        try:
-            return njit(signature, cache=True, error_model="numpy")(function)
-        except Exception:  # no writable folder, a full disk, a damaged cache; a compiler error comes up again
-            return njit(signature, error_model="numpy")(function)
-
-    return compile_
-
-
-@_kernel(types.void(_surface, _i, _i, _i))
+@kernel(types.void(SURFACE, _i, _i, _i))
 def mark(surface: Surface, row: int, first: int, last: int) -> None:
     """Mark the tiles of the pixels first ≤ x < last in a row; they must lie in the picture."""
     line = surface.touched[row // surface.tile]
@@ -92,7 +79,7 @@ def mark(surface: Surface, row: int, first: int, last: int) -> None:
         line[x] = 1
 
 
-@_kernel(types.void(_surface, _ints, _ints, _i, _u, _ints, _ints))
+@kernel(types.void(SURFACE, _ints, _ints, _i, _u, _ints, _ints))
 def fill_polygon(surface: Surface, xs: Ints, ys: Ints, n: int, colour: int, left: Ints, right: Ints) -> None:
     """Fill a convex polygon of n corners, in 1/256 pixel with the centre of pixel (0, 0) as the origin.
 
@@ -147,17 +134,18 @@ def fill_polygon(surface: Surface, xs: Ints, ys: Ints, n: int, colour: int, left
             tile_left, tile_right = width, 0
 
 
-@_kernel(_u(_u, _u, _i))
+@kernel(_u(_u, _u, _i))
 def blend(below: int, above: int, alpha: int) -> int:
     """`above` over `below`, alpha in 0..255; the id is that of the colour which covers more than half."""
     result = (above if alpha >= 128 else below) & 0xFF000000
     for shift in (0, 8, 16):
-        old, new = (below >> shift) & 0xFF, (above >> shift) & 0xFF
-        result |= ((old * (255 - alpha) + 127) // 255 + (new * alpha + 127) // 255) << shift
+        old = ((below >> shift) & 0xFF) * (255 - alpha)
+        new = ((above >> shift) & 0xFF) * alpha
+        result |= (((old + (old >> 8) + 128) >> 8) + ((new + (new >> 8) + 128) >> 8)) << shift
     return result
 
 
-@_kernel(types.void(_surface, _f, _f, _f, _f, _f, _u))
+@kernel(types.void(SURFACE, _f, _f, _f, _f, _f, _u))
 def draw_segment(
     surface: Surface, x0: float, y0: float, x1: float, y1: float, half_width: float, colour: int
 ) -> None:
@@ -169,7 +157,7 @@ def draw_segment(
     ux, uy = (x1 - x0) / length, (y1 - y0) / length
     cx, cy = 0.5 * (x0 + x1), 0.5 * (y0 + y1)
     half_length = 0.5 * length + 0.5
-    most = min(2.0 * half_length - 1.0, 1.0)
+    short = min(2.0 - 1.0 / half_length, 1.0)
     reach = abs(uy) * half_length + abs(ux) * half_width
     for y in range(max(math.floor(cy - reach - 0.5), 0), min(math.ceil(cy + reach + 0.5), height)):
         py = y + 0.5 - cy
@@ -190,11 +178,11 @@ def draw_segment(
             across = half_width - abs(px * uy - py * ux)
             along = half_length - abs(px * ux + py * uy)
             if across > 0.0 and along > 0.0:
-                alpha = int(min(across, 1.0) * min(along, most) * 255.0 + 0.5)
+                alpha = int(min(across, 1.0) * min(along, 1.0) * short * 255.0 + 0.5)
                 surface.pixels[y, x] = blend(surface.pixels[y, x], colour, alpha)
 
 
-@_kernel(types.void(_surface, _f, _f, _f, _f, _f, _u, _i, _f))
+@kernel(types.void(SURFACE, _f, _f, _f, _f, _f, _u, _i, _f))
 def draw_dashes(
     surface: Surface,
     x0: float,
@@ -223,7 +211,7 @@ def draw_dashes(
             begin = -1.0
 
 
-@_kernel(types.UniTuple(_f, 2)(_f, _f, _f, _f, _f, _f))
+@kernel(types.UniTuple(_f, 2)(_f, _f, _f, _f, _f, _f))
 def clip(x0: float, y0: float, x1: float, y1: float, width: float, height: float) -> tuple[float, float]:
     """The part t0 ≤ t ≤ t1 of a segment in the picture; t0 > t1 if there is none (Liang and Barsky, 1984)."""
     t0, t1 = 0.0, 1.0
@@ -238,7 +226,7 @@ def clip(x0: float, y0: float, x1: float, y1: float, width: float, height: float
     return t0, t1
 
 
-@_kernel(types.void(_surface, _floats, _floats, _i, _f, _i, _u))
+@kernel(types.void(SURFACE, _floats, _floats, _i, _f, _i, _u))
 def draw_outline(
     surface: Surface, xs: Floats, ys: Floats, n: int, line_width: float, stipple: int, colour: int
 ) -> None:
@@ -259,7 +247,7 @@ def draw_outline(
             walked += math.hypot(xb - xa, yb - ya)
 
 
-@_kernel(types.void(_surface, _primitives, _table, _i, _i))
+@kernel(types.void(SURFACE, _primitives, _table, _i, _i))
 def draw(surface: Surface, primitives: Primitives, matrices: Floats, first: int, last: int) -> None:
     """Draw the primitives first ≤ p < last.
 
@@ -290,7 +278,7 @@ def draw(surface: Surface, primitives: Primitives, matrices: Floats, first: int,
             fill_polygon(surface, snapped_xs, snapped_ys, n, primitives.colour[p], left, right)
 
 
-@_kernel(_i(_table, _floats, _ints, _ints, _table, _ints, _i))
+@kernel(_i(_table, _floats, _ints, _ints, _table, _ints, _i))
 def place(
     poses: Floats,
     camera: Floats,
@@ -324,55 +312,3 @@ def place(
         if moved[matrix_of[p]]:
             return p
     return unmoved
-
-
-@_kernel(types.void(_surface, _i, _image))
-def average(surface: Surface, factor: int, image: Bytes) -> None:
-    """Average factor × factor pixels into every pixel of the RGB image, inside the touched tiles.
-
-    Rounds as OpenCV's INTER_AREA: half to even on the single-precision mean, but half up for factor 2.
-    Factors up to 16: red and blue are summed side by side in one word, 16² · 255 < 2¹⁶ each.
-    """
-    pixels, touched, tile = surface
-    scale = np.float32(1.0) / np.float32(factor * factor)
-    red_blue, green = np.empty(pixels.shape[1], np.uint32), np.empty(pixels.shape[1], np.uint32)
-    for ty in range(touched.shape[0]):
-        last = 0
-        while last < touched.shape[1]:
-            # The next run first ≤ tx < last of touched tiles.
-            first = last
-            while first < touched.shape[1] and not touched[ty, first]:
-                first += 1
-            last = first
-            while last < touched.shape[1] and touched[ty, last]:
-                last += 1
-            columns = (last - first) * tile
-            for row in range(ty * tile // factor, (ty + 1) * tile // factor):
-                red_blue[:columns] = 0
-                green[:columns] = 0
-                for y in range(row * factor, (row + 1) * factor):
-                    line = pixels[y, first * tile : last * tile]
-                    for x in range(columns):
-                        red_blue[x] += line[x] & np.uint32(0xFF00FF)
-                        green[x] += (line[x] >> np.uint32(8)) & np.uint32(0xFF)
-                out = image[row, first * tile // factor : last * tile // factor]
-                for column in range(len(out)):
-                    both, middle = np.uint32(0), np.uint32(0)
-                    for x in range(column * factor, (column + 1) * factor):
-                        both += red_blue[x]
-                        middle += green[x]
-                    for channel, total in enumerate(
-                        (both & np.uint32(0xFFFF), middle, both >> np.uint32(16))
-                    ):
-                        if factor == 2:
-                            out[column, channel] = (total + np.uint32(2)) >> np.uint32(2)
-                        else:
-                            out[column, channel] = np.rint(np.float32(total) * scale)
-
-
-@_kernel(types.void(_pixels, _i, _bytes))
-def instance_ids(pixels: Pixels, factor: int, ids: Bytes) -> None:
-    """The id of the pixel just right of and below the middle of every factor × factor square, uint8."""
-    for y in range(ids.shape[0]):
-        for x in range(ids.shape[1]):
-            ids[y, x] = pixels[y * factor + factor // 2, x * factor + factor // 2] >> np.uint32(24)
