@@ -33,28 +33,28 @@ def measure(coordinates: Tensor, status: Tensor, peaks: Tensor) -> dict[str, flo
     }
 
 
-def failure_signs(step: int, values: Mapping[str, float], gamma: float, num_keypoints: int) -> list[str]:
-    """What is wrong at `step`, in sentences; empty while all is well.
+def failure_signs(step: int, values: Mapping[str, float], gamma: float, num_keypoints: int) -> dict[str, str]:
+    """What is wrong at `step`: a sentence for each kind of failure; empty while all is well.
 
     values: the loss terms "masked_conditional_entropy" and "status", and the numbers of `measure`.
     """
+    signs: dict[str, str] = {}
     if step < EARLY:
-        return []
-    signs = []
+        return signs
     if values["status"] < 0.1 and values["masked_conditional_entropy"] > 0.95:
-        signs.append(
+        signs["inactive"] = (
             f"almost nothing is active ({values['active']:.1f} of {num_keypoints} keypoints) and what moves "
             "is not covered: lower gamma, or begin again with another seed"
         )
     if values["peak"] < gamma:
-        signs.append(
+        signs["low"] = (
             f"the feature maps reach {values['peak']:.1f} on average, below gamma = {gamma:g}, so no "
             "keypoint can become active: lower gamma"
         )
     if values["active"] >= 1 and values["moved"] < 1e-4:
-        signs.append(
+        signs["still"] = (
             "no active keypoint moves: the frames of a pair may be equal, or loss.movement is too large"
         )
     if values["active"] >= 4 and values["spread"] < 0.03:
-        signs.append("all active keypoints lie in one heap: raise loss.lambda_overlap, or lower loss.beta")
+        signs["heap"] = "all active keypoints lie in one heap: raise loss.lambda_overlap or lower loss.beta"
     return signs

@@ -87,6 +87,8 @@ class PretrainConfig:
         for name in ("learning_rate", "gradient_clip", "status_slope"):
             if not getattr(self, name) > 0:
                 raise UserError(f"the option '{name}' must be above 0, got {getattr(self, name)}")
+        if self.window is not None and not self.window > 0:
+            raise UserError(f"the option 'window' must be above 0 or none, got {self.window}")
         if not self.validation_share < 1:
             raise UserError(f"the option 'validation_share' must be below 1, got {self.validation_share}")
         if self.preprocessing not in PREPROCESSINGS:
@@ -109,6 +111,7 @@ class PretrainResult:
     interrupted: bool  # by Ctrl-C; the folder holds what was trained until then
     warnings: list[str]  # signs of failure that were said, in words
     metrics: dict[str, Any]  # what metrics.json holds
+    examples: NDArray[np.uint8]  # (8, H, W, 3), frames to look at, of held-out videos if there are any
 
 
 def pretrain(
@@ -186,7 +189,8 @@ def pretrain(
     else:
         shutil.rmtree(folder / SNAPSHOT_FOLDER, ignore_errors=True)
         say(f"the encoder is in '{folder}'")
-    return PretrainResult(folder, encoder, run.done, interrupted, run.warnings, metrics)
+    examples = _examples(validation or training)
+    return PretrainResult(folder, encoder, run.done, interrupted, run.warnings, metrics, examples)
 
 
 class _Run:
@@ -368,6 +372,13 @@ def split_videos(
     chosen = set(order[:held_out].tolist()) if held_out > 0 else set()
     training = [video for number, video in enumerate(videos) if number not in chosen]
     return training, [videos[number] for number in sorted(chosen)]
+
+
+def _examples(videos: Sequence[NDArray[np.uint8]], count: int = 8) -> NDArray[np.uint8]:
+    """Frames spread evenly over the videos and over time."""
+    frames = [(video, step) for video in range(len(videos)) for step in range(len(videos[video]))]
+    chosen = np.linspace(0, len(frames) - 1, count).round().astype(int)
+    return np.stack([videos[video][step] for video, step in (frames[i] for i in chosen)])
 
 
 def _numbers(keypoints: Keypoints, terms: MintTerms) -> dict[str, float]:
