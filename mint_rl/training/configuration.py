@@ -101,12 +101,16 @@ def _compose(name: str, overrides: Sequence[str]) -> Any:
     from hydra import compose, initialize_config_module
     from hydra.core.config_store import ConfigStore
     from hydra.core.global_hydra import GlobalHydra
+    from omegaconf import MISSING, OmegaConf
 
     store = ConfigStore.instance()
-    store.store(name=f"{name}_schema", node=_load(_SCHEMAS[name]))
+    schema = OmegaConf.structured(_load(_SCHEMAS[name]))
     if name == "bc":
+        # Left open, so that the chosen policy is not merged into the default one.
+        schema.policy = MISSING
         for policy, path in _POLICIES.items():
             store.store(group="policy", name=policy, node=_load(path))
+    store.store(name=f"{name}_schema", node=schema)
     # A program that already uses Hydra keeps its own state.
     previous = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from mint_rl.envs.magical.names import env_id as magical_id
 from mint_rl.envs.magical.names import parse_env_id
 from mint_rl.errors import UserError
+from mint_rl.files import write_text
+from mint_rl.options import option
 from mint_rl.policies.base import ImitationPolicy, PolicyContext
+from mint_rl.policies.checkpoint import load_policy
 from mint_rl.training.rollout import Rollout, record_rollout, run_episodes
 from mint_rl.training.statistics import bootstrap_interval
 
@@ -101,3 +106,33 @@ def _context(policy: ImitationPolicy) -> PolicyContext:
             "the policy does not say what it was trained for: set policy.context to a PolicyContext"
         )
     return policy.context
+
+
+@dataclass
+class EvaluateConfig:
+    """Which policy to evaluate, and on what."""
+
+    run: str = option("", "the run folder of `mint-rl bc`, or its policy/ folder")
+    variants: list[str] = option(list(VARIANTS), "variants of the policy's task")
+    episodes: int = option(25, "episodes on each variant")
+    seed: int = option(TEST_SEED, "seed of the first episode; the next ones count up")
+    temperature: float = option(0.5, "of the sampling of actions; 0: the most likely action")
+    out: str | None = option(None, "the file to write; none: evaluation.json in the run folder")
+
+
+def evaluate_run(config: EvaluateConfig, say: Callable[[str], None] = print) -> dict[str, Evaluation]:
+    """Evaluate a saved policy, print one line a variant and write all scores to a JSON file.
+
+    Raises `UserError` for a folder without policy, an unknown variant or numbers out of range.
+    """
+    if not config.run:
+        raise UserError("which policy? name its run folder: mint-rl evaluate runs/demo")
+    policy = load_policy(config.run)
+    results = evaluate(policy, config.variants, config.episodes, config.seed, config.temperature)
+    for result in results.values():
+        say(str(result))
+    target = Path(config.out) if config.out is not None else Path(config.run) / "evaluation.json"
+    evaluations = {name: result.to_json() for name, result in results.items()}
+    write_text(target, json.dumps({**asdict(config), "evaluation": evaluations}, indent=2) + "\n")
+    say(f"every score: '{target}'")
+    return results

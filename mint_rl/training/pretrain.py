@@ -175,7 +175,7 @@ def pretrain(
         "pairs": len(pairs),
         "training": run.values,
         "validation": validate(encoder, held_out, config) if held_out else None,
-        "warnings": run.warnings,
+        "warnings": list(run.warnings.values()),
         "cpu_seconds": seconds,
     }
     encoder.save_pretrained(folder)
@@ -190,7 +190,7 @@ def pretrain(
         shutil.rmtree(folder / SNAPSHOT_FOLDER, ignore_errors=True)
         say(f"the encoder is in '{folder}'")
     examples = _examples(validation or training)
-    return PretrainResult(folder, encoder, run.done, interrupted, run.warnings, metrics, examples)
+    return PretrainResult(folder, encoder, run.done, interrupted, metrics["warnings"], metrics, examples)
 
 
 class _Run:
@@ -212,7 +212,7 @@ class _Run:
         self.sums: dict[str, float] = {}  # of the steps since the last log record
         self.values: dict[str, float] = {}  # the last log record
         self.records: list[dict[str, float]] = []
-        self.warnings: list[str] = []
+        self.warnings: dict[str, str] = {}  # by kind of failure
 
     def train(self, callbacks: Sequence[Callback], say: Callable[[str], None]) -> bool:
         """Make the steps that are left; returns whether Ctrl-C ended them early."""
@@ -266,11 +266,11 @@ class _Run:
         record = {"step": self.done, **self.values}
         self.records.append(record)
         log.record(**record)  # type: ignore[arg-type]
-        for sign in failure_signs(self.done, self.values, self.config.gamma, self.config.num_keypoints):
-            kind = sign[:24]
-            if not any(kind in said for said in self.warnings):
-                self.warnings.append(f"step {self.done}: {sign}")
-                say(f"warning: {self.warnings[-1]}")
+        signs = failure_signs(self.done, self.values, self.config.gamma, self.config.num_keypoints)
+        for kind, sign in signs.items():
+            if kind not in self.warnings:
+                self.warnings[kind] = f"step {self.done}: {sign}"
+                say(f"warning: {self.warnings[kind]}")
         for callback in callbacks:
             callback(self.done, self.values)
 

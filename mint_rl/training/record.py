@@ -43,7 +43,7 @@ def record(config: RecordConfig, say: Callable[[str], None] = print) -> Path:
     if path.exists() and not config.overwrite:
         raise UserError(f"'{path}' exists already: choose another --out, or pass --overwrite")
     writable_folder(path.parent)
-    with tqdm(total=config.episodes, desc="recording", unit="demo") as bar:
+    with tqdm(total=config.episodes, desc="recording", unit="demo", delay=0.3) as bar:
         demonstrations = record_demonstrations(
             config.env,
             config.episodes,
