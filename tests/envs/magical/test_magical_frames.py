@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import os
-import pickle
-from collections import OrderedDict, namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,6 +10,7 @@ import numpy as np
 import pytest
 from magical_rollouts import digest, random_actions, rollout
 
+from mint_rl.data.magical_pickles import find_pickles, read_pickle
 from mint_rl.envs.magical.canvas import SIZE, Canvas, flatten
 from mint_rl.envs.magical.drawing import Compound, Geom, Outline, Polygon, Transform, make_circle, make_rect
 from mint_rl.envs.magical.env import MagicalEnv
@@ -25,38 +23,17 @@ needs_recordings = pytest.mark.skipif(
 )
 
 
-class RecordingUnpickler(pickle.Unpickler):
-    """Admits a demonstration's 4-tuple and numpy arrays, nothing else."""
-
-    def find_class(self, module: str, name: str) -> object:
-        if name in ("MAGICALTrajectory", "MILBenchTrajectory"):
-            return namedtuple("Trajectory", "acts obs rews infos")
-        if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
-        if (module, name) in [
-            ("numpy", "dtype"),
-            ("numpy", "ndarray"),
-            ("numpy.core.multiarray", "_reconstruct"),
-            ("numpy.core.multiarray", "scalar"),
-        ]:
-            return super().find_class(module.replace("numpy.core", "numpy._core"), name)
-        raise pickle.UnpicklingError(f"{module}.{name} has no place in a demonstration")
-
-
-def first_frame(task: str) -> dict[str, np.ndarray]:
-    path = next(
-        path for path in sorted(Path(RECORDINGS or "").glob("*/*.pkl.gz")) if f"-{task}-" in path.name
-    )
-    with gzip.open(path) as file:
-        return RecordingUnpickler(file).load()["trajectory"].obs[0]
+def first_frame(task: str, view: str) -> np.ndarray:
+    recordings = find_pickles(RECORDINGS or "")
+    path = next(path for path in recordings if f"-{task}-" in path.name)
+    return read_pickle(path, view, SIZE)[1].images[0]
 
 
 @needs_recordings
 @pytest.mark.parametrize("task", TASKS)
 def test_first_frames_are_those_of_the_recordings(task: str) -> None:
-    recorded = first_frame(task)
     ours, _ = MagicalEnv(task, view="both", resolution=SIZE).reset(seed=0)
-    allo, ego = (np.abs(ours[view].astype(int) - recorded[view]) for view in ("allo", "ego"))
+    allo, ego = (np.abs(ours[view].astype(int) - first_frame(task, view)) for view in ("allo", "ego"))
     # Nine channels of FindDupe lie on a rounding border; MatchRegions' dashes depended on the picture before.
     assert (allo.sum(), allo.max()) <= (9, 1)
     assert ego.mean() <= 0.02
