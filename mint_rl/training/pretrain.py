@@ -168,7 +168,7 @@ def pretrain(
         window=config.window,
         gate=config.gate,
     )
-    metrics = {
+    metrics: dict[str, Any] = {
         "steps": run.done,
         "interrupted": interrupted,
         "videos": len(videos),

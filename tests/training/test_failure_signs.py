@@ -8,13 +8,15 @@ import torch
 from mint_rl.training.failure_signs import failure_signs, measure
 
 HEALTHY = {
-    "masked_conditional_entropy": 0.1, "status": 0.8, "peak": 14.0, "active": 20.0, "moved": 0.01, "spread": 0.3
+    "masked_conditional_entropy": 0.1, "status": 0.8,
+    "peak": 14.0, "active": 20.0, "moved": 0.01, "spread": 0.3,
 }  # fmt: skip
 
 
 def test_numbers_by_hand() -> None:
     """Two active keypoints 0.4 apart, of which one moves by 0.1; a third, inactive one counts for nothing."""
-    coordinates = torch.tensor([[[[0.1, 0.5], [0.5, 0.5], [0.9, 0.9]], [[0.2, 0.5], [0.5, 0.5], [0.0, 0.0]]]])
+    before, after = [[0.1, 0.5], [0.5, 0.5], [0.9, 0.9]], [[0.2, 0.5], [0.5, 0.5], [0.0, 0.0]]
+    coordinates = torch.tensor([[before, after]])
     status = torch.tensor([[[1.0, 0.9, 0.1], [1.0, 0.9, 0.1]]])
     peaks = torch.tensor([[[12.0, 11.0, 3.0], [14.0, 11.0, 3.0]]])
     values = measure(coordinates, status, peaks)
@@ -27,7 +29,7 @@ def test_numbers_by_hand() -> None:
 
 
 def test_a_healthy_run_hears_nothing() -> None:
-    assert failure_signs(1000, HEALTHY, 10.0, 25) == []
+    assert failure_signs(1000, HEALTHY, 10.0, 25) == {}
 
 
 @pytest.mark.parametrize(
@@ -42,5 +44,5 @@ def test_a_healthy_run_hears_nothing() -> None:
 def test_each_failure_has_its_words_but_not_too_early(change: dict[str, float], words: str) -> None:
     signs = failure_signs(250, {**HEALTHY, **change}, 10.0, 25)
     assert len(signs) == 1
-    assert words in signs[0]
-    assert failure_signs(200, {**HEALTHY, **change}, 10.0, 25) == []
+    assert words in next(iter(signs.values()))
+    assert failure_signs(200, {**HEALTHY, **change}, 10.0, 25) == {}

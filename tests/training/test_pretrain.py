@@ -1,4 +1,4 @@
-"""Pretraining end to end on a few frames: what it writes, that it can be stopped and repeated, and bad input."""
+"""Pretraining end to end on a few frames: what it writes, stopping and repeating it, and bad input."""
 
 from __future__ import annotations
 
@@ -219,8 +219,8 @@ def test_folders_and_files_that_cannot_be_used(file: Path, tmp_path: Path) -> No
     blocked.write_text("a file")
     with pytest.raises(UserError, match="cannot write to the folder"):
         _quiet(_config(file, blocked))
-    with pytest.raises(UserError, match="nothing.hdf5"):
+    with pytest.raises(UserError, match=r"nothing\.hdf5"):
         _quiet(_config(tmp_path / "nothing.hdf5", tmp_path / "run"))
     assert not (tmp_path / "run" / "model.safetensors").exists()
-    with pytest.raises(UserError, match="pretrain.json"):
+    with pytest.raises(UserError, match=r"pretrain\.json"):
         _quiet(_config(file, tmp_path / "never", resume=True))

@@ -1,4 +1,4 @@
-"""Pairs of frames: neighbours only, entropy once, and augmentation that moves pictures and entropy together."""
+"""Pairs of frames: neighbours only, and augmentation that moves pictures and entropy together."""
 
 from __future__ import annotations
 
