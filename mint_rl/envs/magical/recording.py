@@ -17,9 +17,10 @@ from mint_rl.errors import UserError
 
 Progress = Callable[[int, int], None]  # called with (done, in all)
 
-# How often a burst of noise begins, per step, and how long it lasts at most. Many single steps teach more than
-# fewer long bursts. TestJitter score of a small network cloned from 25 demonstrations of MoveToCorner-Demo in
-# exact state (means over 3 to 9 seeds, 60 episodes each), and the share of attempts that failed:
+# How often a burst of noise begins, per step, and how long it lasts at most. Many single steps teach more
+# than fewer long bursts. TestJitter score of a small network cloned from 25 demonstrations of
+# MoveToCorner-Demo in exact state (means over 3 to 9 seeds, 60 episodes each), and the share of attempts
+# that failed:
 #   no noise .52, 0 | .1 to 4 steps .78, .07 | .2 to 2 .86, .04 | .3 to 2 .94, .28 | .4 to 2 .99, .67
 #   .2 single .94, 0 | .3 single .93, .03 | .4 single .99, .18 | .5 single .99, .58 | .6 single .97, .92
 NOISE = 0.4
