@@ -5,7 +5,7 @@
     python benchmarks/env_speed.py --tasks MoveToCorner --require 0.45
 
 "Physics" is the same environment, episodes and actions with drawing left out. All settings of a task take
-turns in one run, and each counts by its fastest turn, so that what else the machine does hardly disturbs their
+turns in one run, and each counts by its fastest turn: what else the machine does hardly disturbs their
 ratios.
 """
 

@@ -18,7 +18,7 @@ from mint_rl.envs.magical import averaging, raster
 from mint_rl.envs.magical.drawing import Affine, Compound, Geom, Outline, Polygon, Transform
 
 SIZE = 384
-# Side lengths an observation can have: whole pixels are averaged, at most 16×16 (see raster.average).
+# Side lengths an observation can have: whole pixels are averaged, at most 16×16 (see `averaging.average`).
 RESOLUTIONS = tuple(SIZE // factor for factor in (16, 12, 8, 6, 4, 3, 2, 1))
 
 

@@ -96,9 +96,8 @@ def fill_polygon(surface: Surface, xs: Ints, ys: Ints, n: int, colour: int, left
         left[row] = width
         right[row] = 0
     for i in range(n):
-        x0, y0, x1, y1 = xs[i - 1], ys[i - 1], xs[i], ys[i]
-        if i == 0:
-            x0, y0 = xs[n - 1], ys[n - 1]
+        j = i - 1 if i > 0 else n - 1
+        x0, y0, x1, y1 = xs[j], ys[j], xs[i], ys[i]
         if y0 > y1:
             x0, y0, x1, y1 = x1, y1, x0, y0
         edge_first, edge_last = max(-(-y0 >> 8), 0), min(-(-y1 >> 8), height)

@@ -75,7 +75,6 @@ def _import_pymunk() -> None:
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pymunk = importlib.import_module("pymunk")
-        importlib.import_module("pymunk.autogeometry")
     if pymunk.version != PYMUNK:
         raise UserError(f"MAGICAL needs pymunk {PYMUNK}, but {pymunk.version} is installed: run {INSTALL}")
 

@@ -170,6 +170,13 @@ def test_vector_environments(vector_class) -> None:
         assert info["eval_score"][i] == single.score()
 
 
+def test_a_spec_makes_the_same_environment_again() -> None:
+    env = gym.make("magical/MakeLine-TestShape-v0", view="ego", resolution=48, reward="score")
+    again = gym.make(env.spec)
+    assert again.observation_space == env.observation_space
+    np.testing.assert_array_equal(again.reset(seed=2)[0], env.reset(seed=2)[0])
+
+
 def test_state_of_the_demo_scene() -> None:
     """The start of MoveToCorner-Demo, from magical/benchmarks/move_to_corner.py."""
     env = MagicalEnv("MoveToCorner")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -102,52 +100,6 @@ def test_two_processes_give_the_same_frames(run_python) -> None:
     )
     first, second = (run_python(program, PYTHONHASHSEED=seed) for seed in ("1", "2"))
     assert first == second
-
-
-def test_nothing_of_gym_pyglet_or_opengl_is_loaded(run_python) -> None:
-    output = run_python(
-        "import sys\n"
-        "from mint_rl.envs.magical.env import MagicalEnv\n"
-        "env = MagicalEnv('MatchRegions', 'TestAll', view='both', render_mode='rgb_array')\n"
-        "env.reset(seed=0); env.step(1); env.render(); env.instance_mask()\n"
-        "print(*sorted({name.split('.')[0] for name in sys.modules}))"
-    )
-    assert output.count("\n") == 1, f"importing MAGICAL printed something: {output}"
-    assert not {"gym", "pyglet", "OpenGL", "torch", "magical", "cv2", "matplotlib"} & set(output.split())
-
-
-def test_processes_that_compile_at_the_same_time(tmp_path: Path, run_python) -> None:
-    """Two processes fill one empty cache together; a third finds everything there."""
-    program = (
-        "from magical_rollouts import *\n"
-        "frames = rollout(MagicalEnv('MoveToCorner'), random_actions(9))\n"
-        "print(digest(frames))"
-    )
-
-    def run(_: int) -> str:
-        return run_python(program, NUMBA_CACHE_DIR=str(tmp_path))
-
-    with ThreadPoolExecutor() as pool:
-        first, second = pool.map(run, range(2))
-    compiled = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nbc")}
-    assert len(compiled) > 5
-    assert first == second == run(2)
-    assert compiled == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nbc")}
-
-
-def test_missing_magical_is_told_with_the_command_that_installs_it(run_python) -> None:
-    output = run_python(
-        "import importlib.util\n"
-        "find = importlib.util.find_spec\n"
-        "importlib.util.find_spec = lambda name, *rest: None if name == 'magical' else find(name, *rest)\n"
-        "import gymnasium, mint_rl.envs.magical\n"
-        "try:\n"
-        "    gymnasium.make('magical/MoveToCorner-Demo-v0')\n"
-        "except ValueError as error:\n"
-        "    print(error)"
-    )
-    assert "which is not installed: run pip install --no-deps magical-il==0.0.1a4 && pip install" in output
-    assert output.count("\n") == 1
 
 
 def test_transforms_apply_from_the_first_added_to_the_last() -> None:
