@@ -6,6 +6,7 @@ the entropy image that trained the encoder is 0, and cheap to compute again: the
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -23,8 +24,36 @@ def entropy_gate(frames: Tensor, pixels: Tensor, size: int) -> Tensor:
 
     frames: uint8 (N, H, W, C); pixels: (N, K, 2) column, row. Returns (N, K). The border cuts the box.
     """
-    entropy = entropy_image(frames)
-    mean = functional.avg_pool2d(entropy[:, None], size, 1, size // 2, count_include_pad=False)[:, 0]
+    mean = box_mean(entropy_image(frames), size)
     column, row = pixels.round().long().unbind(-1)
-    width = entropy.shape[-1]
-    return mean.flatten(1).gather(1, row * width + column)
+    return mean.flatten(1).gather(1, row * mean.shape[-1] + column)
+
+
+def box_mean(entropy: Tensor, size: int) -> Tensor:
+    """Mean over the `size`×`size` box around each pixel, cut off at the border: (N, H, W) → (N, H, W)."""
+    return functional.avg_pool2d(entropy[:, None], size, 1, size // 2, count_include_pad=False)[:, 0]
+
+
+def choose_gate(entropy: Tensor, size: int) -> float:
+    """A threshold for the gate, in nats, from entropy images (N, H, W) alone: no labels.
+
+    Box means of entropy fall into two groups, blank ground and places where something is. The threshold is
+    Otsu's: the one that leaves the least variance inside the groups. At most 256 images are looked at.
+    """
+    chosen = entropy[:: max(1, len(entropy) // 256)]
+    return otsu_threshold(box_mean(chosen, size).flatten())
+
+
+def otsu_threshold(values: Tensor, bins: int = 256) -> float:
+    """The threshold that splits values in two with the greatest variance between them (Otsu, 1979)."""
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        return low
+    counts = torch.histc(values, bins, low, high).double()
+    edges = torch.linspace(low, high, bins + 1, dtype=torch.float64)
+    centres = (edges[1:] + edges[:-1]) / 2
+    below, moment = counts.cumsum(0), (counts * centres).cumsum(0)
+    total, mean = below[-1], moment[-1] / below[-1]
+    # w₀w₁(μ₀−μ₁)² = (μW₀ − M₀)² / (W₀(W − W₀)), up to a constant.
+    between = (mean * below - moment) ** 2 / (below * (total - below)).clamp(min=1e-9)
+    return float(edges[1:][int(between[:-1].argmax())])

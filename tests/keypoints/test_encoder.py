@@ -22,7 +22,7 @@ from mint_rl.keypoints.encoder import (
     resize_frames,
     sample_at,
 )
-from mint_rl.keypoints.gate import entropy_gate, entropy_image
+from mint_rl.keypoints.gate import box_mean, choose_gate, entropy_gate, entropy_image, otsu_threshold
 from mint_rl.keypoints.pretrained import load_encoder, shipped_encoders
 
 
@@ -191,6 +191,19 @@ def test_gate_reads_the_mean_entropy_around_a_keypoint() -> None:
     assert mean[0, 0].item() == pytest.approx(float(entropy[0, 9:18, 8:17].mean()), abs=1e-6)
     assert mean[0, 1] == 0.0
     assert entropy[0, 9:18, 8:17].max() > 0.5
+
+
+def test_the_gate_is_chosen_between_blank_ground_and_objects() -> None:
+    frames = np.full((4, 60, 60, 3), 200, np.uint8)
+    for t in range(4):
+        frames[t, 10 + 5 * t : 24 + 5 * t, 20:34] = (220, 30, 40)
+    entropy = entropy_image(torch.from_numpy(frames))
+    gate = choose_gate(entropy, 9)
+    inside = box_mean(entropy, 9)[0, 17, 27]
+    assert 0.05 < gate < inside
+    groups = torch.tensor([0.0, 0.1, 0.1, 0.2, 0.9, 1.0, 1.0])
+    assert 0.2 <= otsu_threshold(groups) < 0.9
+    assert otsu_threshold(torch.ones(5)) == 1.0
 
 
 def test_gate_switches_off_what_lies_in_blank_space_but_not_in_training() -> None:

@@ -15,13 +15,8 @@ import torch
 from mint_rl.data.demonstrations import Demonstration, DemonstrationSet, write_demonstrations
 from mint_rl.errors import UserError
 from mint_rl.keypoints.pretrained import load_encoder
-from mint_rl.training.pretrain import (
-    PretrainConfig,
-    PretrainResult,
-    learning_rate,
-    pretrain,
-    split_videos,
-)
+from mint_rl.training.pretrain import PretrainConfig, PretrainResult, pretrain, split_videos
+from mint_rl.training.pretrain_loop import learning_rate
 
 
 def _moving_square(seed: int, length: int = 8, side: int = 48) -> np.ndarray:
@@ -71,7 +66,7 @@ def _weights(folder: Path) -> bytes:
 def test_a_run_leaves_an_encoder_and_its_record(file: Path, tmp_path: Path) -> None:
     said: list[str] = []
     out = tmp_path / "run"
-    result = pretrain(_config(file, out, gate=0.1, inference_gamma=9.0, window=0.3), say=said.append)
+    result = pretrain(_config(file, out, gate="0.1", inference_gamma=9.0, window=0.3), say=said.append)
     assert (result.steps, result.interrupted) == (6, False)
     encoder = load_encoder(out)
     assert encoder.config.image_size == (48, 48)
@@ -205,6 +200,7 @@ def test_videos_are_held_out_whole_and_never_all() -> None:
         ({"validation_share": 1.0}, "'validation_share'"),
         ({"learning_rate": 0.0}, "'learning_rate'"),
         ({"window": 0.0}, "'window'"),
+        ({"gate": "high"}, "none, auto or a number"),
         ({"resume": True}, "give --out"),
         ({"resume": True, "overwrite": True, "out": "x"}, "contradict"),
     ],

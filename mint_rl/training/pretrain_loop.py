@@ -1,0 +1,198 @@
+"""The loop of pretraining: one step after another, logged, watched and resumable."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mint_rl.errors import UserError
+from mint_rl.keypoints.encoder import EncoderConfig, KeypointEncoder, Keypoints
+from mint_rl.keypoints.mint import MintTerms, mint_loss
+from mint_rl.training.failure_signs import failure_signs, measure
+from mint_rl.training.interruption import Interruption
+from mint_rl.training.pretrain_config import PretrainConfig
+from mint_rl.training.run_log import RunLog
+from mint_rl.training.snapshot import load_snapshot, save_snapshot
+from mint_rl.training.video_pairs import VideoPairs
+
+SNAPSHOT_FOLDER = "unfinished"
+
+Callback = Callable[[int, dict[str, float]], None]
+
+
+class PretrainingRun:
+    """The loop and what a snapshot has to hold of it."""
+
+    def __init__(
+        self,
+        config: PretrainConfig,
+        folder: Path,
+        encoder: KeypointEncoder,
+        optimiser: torch.optim.Optimizer,
+        pairs: VideoPairs,
+        fingerprint: str,
+    ) -> None:
+        self.config, self.folder, self.encoder, self.optimiser = config, folder, encoder, optimiser
+        self.pairs, self.fingerprint = pairs, fingerprint
+        self.done = 0
+        self.seconds = 0.0
+        self.sums: dict[str, float] = {}  # of the steps since the last log record
+        self.values: dict[str, float] = {}  # the last log record
+        self.records: list[dict[str, float]] = []
+        self.warnings: dict[str, str] = {}  # by kind of failure
+
+    def train(self, callbacks: Sequence[Callback], say: Callable[[str], None]) -> bool:
+        """Make the steps that are left; returns whether Ctrl-C ended them early."""
+        from tqdm import tqdm
+
+        config = self.config
+        self.encoder.train()
+        with (
+            Interruption() as stop,
+            RunLog(self.folder) as log,
+            tqdm(
+                total=config.steps, initial=self.done, desc="pretraining", unit="step", mininterval=1.0
+            ) as bar,
+        ):
+            for record in self.records:
+                log.record(**record)  # type: ignore[arg-type]
+            while self.done < config.steps and not stop.asked:
+                clock = time.process_time()
+                for name, value in self.step(self.done + 1).items():
+                    self.sums[name] = self.sums.get(name, 0.0) + value
+                self.done += 1
+                self.seconds += time.process_time() - clock
+                bar.update()
+                if self.done % config.log_every == 0 or self.done == config.steps:
+                    self.report(log, callbacks, lambda line: bar.write(line) if say is print else say(line))
+                    bar.set_postfix(loss=f"{self.values['total']:.1f}", active=f"{self.values['active']:.1f}")
+                if self.done % config.save_every == 0 and self.done < config.steps:
+                    self.save()
+        return self.done < config.steps
+
+    def step(self, number: int) -> dict[str, float]:
+        """One step of the optimiser; the loss terms and the numbers that show failures."""
+        config = self.config
+        rng = np.random.default_rng([config.seed, number])
+        frames, entropy = self.pairs.draw(config.pairs, rng, config.turns, config.shift)
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(number, config)
+        keypoints, terms = evaluate_pairs(self.encoder, frames, entropy, config)
+        self.optimiser.zero_grad()
+        terms.total.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self.encoder.parameters(), config.gradient_clip)
+        self.optimiser.step()
+        return {**_numbers(keypoints, terms), "gradient_norm": float(norm)}
+
+    def report(self, log: RunLog, callbacks: Sequence[Callback], say: Callable[[str], None]) -> None:
+        """Log the means since the last record, and say what looks wrong once."""
+        averaged = (self.done - 1) % self.config.log_every + 1
+        self.values = {name: total / averaged for name, total in self.sums.items()}
+        self.values["learning_rate"] = learning_rate(self.done, self.config)
+        self.sums = {}
+        record = {"step": self.done, **self.values}
+        self.records.append(record)
+        log.record(**record)  # type: ignore[arg-type]
+        signs = failure_signs(self.done, self.values, self.config.gamma, self.config.num_keypoints)
+        for kind, sign in signs.items():
+            if kind not in self.warnings:
+                self.warnings[kind] = f"step {self.done}: {sign}"
+                say(f"warning: {self.warnings[kind]}")
+        for callback in callbacks:
+            callback(self.done, self.values)
+
+    def save(self) -> None:
+        """Write a snapshot to go on from."""
+        save_snapshot(
+            self.folder / SNAPSHOT_FOLDER,
+            self.encoder,
+            self.optimiser,
+            {
+                "config": _lasting(self.config),
+                "fingerprint": self.fingerprint,
+                "done": self.done,
+                "seconds": self.seconds,
+                "sums": self.sums,
+                "values": self.values,
+                "records": self.records,
+                "warnings": self.warnings,
+            },
+        )
+
+    def restore(self) -> None:
+        """Take up the snapshot in the run folder; `UserError` if it is of another run."""
+        values = load_snapshot(self.folder / SNAPSHOT_FOLDER, self.encoder, self.optimiser)
+        before, now = values["config"], json.loads(json.dumps(_lasting(self.config)))
+        for name in now:
+            if before.get(name) != now[name]:
+                raise UserError(
+                    f"the unfinished run in '{self.folder}' has {name} = {before.get(name)}, not "
+                    f"{now[name]}: resume with the same settings, or start anew with overwrite=true"
+                )
+        if values["fingerprint"] != self.fingerprint:
+            raise UserError(f"the unfinished run in '{self.folder}' was trained on other frames than these")
+        self.done, self.seconds = values["done"], values["seconds"]
+        self.sums, self.values = values["sums"], values["values"]
+        self.records, self.warnings = values["records"], values["warnings"]
+
+
+def new_encoder(config: PretrainConfig, size: tuple[int, int]) -> KeypointEncoder:
+    """An untrained encoder for frames of `size` (height, width), its weights drawn by the seed."""
+    settings = EncoderConfig.for_images(
+        *size, num_keypoints=config.num_keypoints, gamma=config.gamma, status_slope=config.status_slope
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return KeypointEncoder(settings).to(config.device)
+
+
+def learning_rate(step: int, config: PretrainConfig) -> float:
+    """Of a step, counted from 1: a linear warm-up under a cosine that falls to `final_rate`."""
+    cosine = 0.5 * (1 + math.cos(math.pi * step / config.steps))
+    warm = min(1.0, step / config.warmup) if config.warmup else 1.0
+    return config.learning_rate * warm * (config.final_rate + (1 - config.final_rate) * cosine)
+
+
+def evaluate_pairs(
+    encoder: KeypointEncoder, frames: Tensor, entropy: Tensor, config: PretrainConfig
+) -> tuple[Keypoints, MintTerms]:
+    """Keypoints and loss of pairs: frames (B, 2, H, W, C) uint8, entropy (B, 2, H, W)."""
+    number = len(frames)
+    found = encoder(frames.flatten(0, 1).to(config.device))
+    pairs = Keypoints(*(part.unflatten(0, (number, 2)) for part in found[:3]))
+    terms = mint_loss(pairs.coordinates, pairs.status, entropy.to(config.device), config.loss)
+    return pairs, terms
+
+
+@torch.no_grad()
+def validate(encoder: KeypointEncoder, pairs: VideoPairs, config: PretrainConfig) -> dict[str, float]:
+    """Loss terms and failure numbers of up to 200 held-out pairs, with the encoder's inference settings."""
+    frames, entropy = pairs.spread(200)
+    totals: dict[str, float] = {}
+    for start in range(0, len(frames), 16):
+        part = frames[start : start + 16]
+        keypoints, terms = evaluate_pairs(encoder, part, entropy[start : start + 16], config)
+        for name, value in _numbers(keypoints, terms).items():
+            totals[name] = totals.get(name, 0.0) + value * len(part)
+    return {name: total / len(frames) for name, total in totals.items()}
+
+
+def _numbers(keypoints: Keypoints, terms: MintTerms) -> dict[str, float]:
+    values = {name: term.item() for name, term in zip(terms._fields, terms, strict=True)}
+    with torch.no_grad():
+        return values | measure(keypoints.coordinates, keypoints.status, keypoints.peaks)
+
+
+def _lasting(config: PretrainConfig) -> dict[str, Any]:
+    """The settings that a resumed run must share with the one it goes on with."""
+    free = ("out", "overwrite", "resume", "save_every", "device")
+    return {name: value for name, value in dataclasses.asdict(config).items() if name not in free}
