@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from mint_rl.entropy import cpu_kernels as kernels
+from mint_rl.entropy.reference import to_levels
 
 # Fixed-point weights have 24 bits behind the point, as float32 has, and no fewer than 22: from there on the
 # rounding would show in the entropy. The 31 bits of a bin then hold regions of up to this many values.
@@ -38,8 +39,9 @@ class SoftPlan(NamedTuple):
     bits: int
 
 
-def hard_entropy(levels: Tensor, region: int) -> Tensor:
-    """As `reference.hard_entropy`, for (N, C, H, W) uint8 on the CPU."""
+def hard_entropy(images: Tensor, region: int) -> Tensor:
+    """As `reference.hard_entropy`, on the CPU."""
+    levels = to_levels(images.detach())
     count, channels, height, width = levels.shape
     entropy = torch.empty(count, height - region + 1, width - region + 1)
     source, target = levels.contiguous().numpy(), entropy.numpy()

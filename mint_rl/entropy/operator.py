@@ -17,7 +17,7 @@ from mint_rl.entropy.checks import check_values
 class Kernels(Protocol):
     """What `reference`, `cpu` and the CUDA kernels offer."""
 
-    def hard_entropy(self, levels: Tensor, region: int) -> Tensor: ...
+    def hard_entropy(self, images: Tensor, region: int) -> Tensor: ...
 
     def soft_entropy(self, images: Tensor, region: int, bandwidth: float) -> Tensor: ...
 
@@ -29,23 +29,32 @@ class Kernels(Protocol):
 @torch.library.custom_op("mint_rl::local_entropy", mutates_args=())
 def entropy_op(images: Tensor, region: int, bandwidth: float) -> Tensor:
     """(N, C, H, W) → (N, H − region + 1, W − region + 1); see `mint_rl.entropy.local_entropy`."""
+    if images.numel() == 0:
+        return _new_entropy(images, region)
     if images.device.type == "cpu":
         check_values(images)
     kernels = _kernels(images, region)
     if bandwidth == 0:
-        return kernels.hard_entropy(reference.to_levels(images), region).to(output_type(images))
+        return kernels.hard_entropy(images, region)
     return kernels.soft_entropy(images, region, bandwidth)
 
 
 @entropy_op.register_fake
 def _(images: Tensor, region: int, bandwidth: float) -> Tensor:
+    return _new_entropy(images, region)
+
+
+def _new_entropy(images: Tensor, region: int) -> Tensor:
     count, _, height, width = images.shape
-    return images.new_empty((count, height - region + 1, width - region + 1), dtype=output_type(images))
+    kind = torch.float64 if images.dtype == torch.float64 else torch.float32
+    return images.new_empty((count, height - region + 1, width - region + 1), dtype=kind)
 
 
 @torch.library.custom_op("mint_rl::local_entropy_backward", mutates_args=())
 def entropy_backward_op(images: Tensor, grad: Tensor, region: int, bandwidth: float) -> Tensor:
     """Gradient of soft entropy with respect to `images`; `grad` has the shape of the entropy."""
+    if images.numel() == 0:
+        return torch.empty_like(images)
     return _kernels(images, region).soft_entropy_backward(images, grad, region, bandwidth)
 
 
@@ -61,11 +70,12 @@ def _kernels(images: Tensor, region: int) -> Kernels:
 
         if images.shape[1] * region**2 <= cpu.MOST_VALUES:
             return cpu
+    if images.device.type == "cuda" and images.dtype != torch.float64:
+        from mint_rl.cuda import launch
+
+        if launch.ready(images, region):
+            return launch
     return reference
-
-
-def output_type(images: Tensor) -> torch.dtype:
-    return torch.float64 if images.dtype == torch.float64 else torch.float32
 
 
 def _setup_context(ctx: Any, inputs: tuple[Tensor, int, float], output: Tensor) -> None:

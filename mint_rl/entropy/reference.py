@@ -9,8 +9,12 @@ the sign of 13 put right and the end bins open).
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
+
+from mint_rl.entropy.checks import TOLERANCE
 
 BINS = 256
 
@@ -32,7 +36,7 @@ def soft_entropy(images: Tensor, region: int, bandwidth: float) -> Tensor:
         p = box_sum(below - above, region).div_(per_region)
         entropy -= torch.xlogy(p, p)
         below = above
-    return entropy
+    return entropy.add_(spoilt(images, region))
 
 
 def soft_entropy_backward(images: Tensor, grad: Tensor, region: int, bandwidth: float) -> Tensor:
@@ -54,26 +58,32 @@ def soft_entropy_backward(images: Tensor, grad: Tensor, region: int, bandwidth: 
         message = _spread(grad * p.clamp_min(smallest).log(), region)
         result -= (slope_below - slope_above) * message[:, None]
         below, slope_below = above, slope_above
-    return result.div_(per_region * bandwidth)
+    result.div_(per_region * bandwidth)
+    return result.add_(_spread(spoilt(images, region), region)[:, None])
 
 
-def hard_entropy(levels: Tensor, region: int) -> Tensor:
-    """Entropy of the plain histogram, in nats.
-
-    levels: (N, C, H, W) uint8. Returns (N, H − region + 1, W − region + 1) float32.
-    """
-    per_region = levels.shape[1] * region**2
-    entropy = torch.zeros(_output_shape(levels, region), dtype=torch.float64, device=levels.device)
+def hard_entropy(images: Tensor, region: int) -> Tensor:
+    """Entropy of the plain histogram of 256 levels, in nats; shapes and types as in `soft_entropy`."""
+    per_region = images.shape[1] * region**2
+    levels = to_levels(images)
+    entropy = torch.zeros(_output_shape(images, region), dtype=torch.float64, device=images.device)
     for k in range(BINS):
         count = box_sum((levels == k).sum(1, dtype=torch.int32), region)
         p = count.double().div_(per_region)
         entropy -= torch.xlogy(p, p)
-    return entropy.clamp_min_(0).float()
+    entropy = entropy.clamp_min_(0).to(torch.float64 if images.dtype == torch.float64 else torch.float32)
+    return entropy.add_(spoilt(images, region)) if images.is_floating_point() else entropy
 
 
 def to_levels(images: Tensor) -> Tensor:
     """Grey levels 0..255 of `images` in [0, 1], rounded to the nearest (ties to the even one), as uint8."""
     return images if images.dtype == torch.uint8 else (images * 255).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def spoilt(images: Tensor, region: int) -> Tensor:
+    """0 for every region of floating `images`, or NaN where it holds a value that is not in [0, 1]."""
+    inside = ((images >= -TOLERANCE) & (images <= 1 + TOLERANCE)).all(1)
+    return box_sum(torch.where(inside, 0.0, math.nan).to(images.dtype), region)
 
 
 def box_sum(images: Tensor, region: int) -> Tensor:
