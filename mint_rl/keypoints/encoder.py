@@ -29,8 +29,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mint_rl.entropy import PREPROCESSINGS
 from mint_rl.errors import UserError, unknown_name
-from mint_rl.keypoints.gate import entropy_gate
+from mint_rl.keypoints.gate import entropy_around, entropy_image
 from mint_rl.keypoints.heatmaps import to_pixels
 
 
@@ -51,6 +52,8 @@ class EncoderConfig:
     window: float | None = None  # look for a keypoint only so far around its map's maximum, in image sides
     gate: float | None = None  # active only where the mean entropy around the keypoint (nats) exceeds this
     gate_size: int = 9  # side of the box of that mean, pixels
+    preprocessing: str = "binarise"  # of frames before their entropy, as in training
+    region: int = 3  # side of the region that a pixel's entropy is taken over, as in training
 
     def __post_init__(self) -> None:
         for name in ("image_size", "down_strides", "up_strides"):
@@ -72,6 +75,10 @@ class EncoderConfig:
                 raise UserError(
                     f"encoder setting {name} is {getattr(self, name)!r}; it must be 1 or more, whole"
                 )
+        if self.preprocessing not in PREPROCESSINGS:
+            raise unknown_name("encoder setting preprocessing", str(self.preprocessing), PREPROCESSINGS)
+        if self.region not in REGIONS:
+            raise UserError(f"encoder setting region is {self.region!r}; it must be one of {REGIONS}")
         if self.up_padding not in (0, 1):
             raise UserError(f"encoder setting up_padding is {self.up_padding!r}; it must be 0 or 1")
         if self.gate_size % 2 == 0:
@@ -198,7 +205,8 @@ class KeypointEncoder(nn.Module):
         coordinates, peaks = self._soft_argmax(maps, None if self.training else self.config.window)
         status = torch.sigmoid(self.config.status_slope * (peaks - self.config.gamma))
         if self.config.gate is not None and not self.training:
-            around = entropy_gate(frames, self._pixels(coordinates), self.config.gate_size)
+            entropy = entropy_image(frames, self.config.preprocessing, self.config.region)
+            around = entropy_around(entropy, self._pixels(coordinates), self.config.gate_size)
             status = status * (around > self.config.gate)
         sampled = sample_at(bottleneck, coordinates) if descriptors else None
         return Keypoints(coordinates, status, peaks, sampled)
@@ -215,7 +223,8 @@ class KeypointEncoder(nn.Module):
         batch = _as_batch(frames, self.config.in_channels)
         batch = resize_frames(batch, self.config.image_size)
         training = self.training
-        self.eval()
+        if training:  # walking over the layers would cost a twentieth of the time of a frame
+            self.eval()
         try:
             width = 3 + (self.descriptor_dim if descriptors else 0)
             result = np.empty((len(batch), self.num_keypoints, width), np.float32)
@@ -223,7 +232,8 @@ class KeypointEncoder(nn.Module):
                 part = torch.from_numpy(batch[start : start + batch_size]).to(self.device)
                 result[start : start + batch_size] = self(part, descriptors).to_tensor().cpu().numpy()
         finally:
-            self.train(training)
+            if training:
+                self.train()
         return result[0] if np.ndim(frames) == 3 else result
 
     @property
@@ -316,6 +326,7 @@ def resize_frames(frames: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[n
     return np.stack(resized).reshape(len(frames), height, width, frames.shape[-1])
 
 
+REGIONS = (3, 5, 7, 9, 11)
 _BOTTLENECK = 11  # the layer of `network` that descriptors are read from: the fourth BatchNorm
 
 

@@ -19,12 +19,12 @@ def entropy_image(frames: Tensor, preprocessing: str = "binarise", region: int =
     return local_entropy(prepared, region=region, bins="hard")
 
 
-def entropy_gate(frames: Tensor, pixels: Tensor, size: int) -> Tensor:
+def entropy_around(entropy: Tensor, pixels: Tensor, size: int) -> Tensor:
     """Mean entropy (nats) in the box of `size`×`size` pixels around each keypoint.
 
-    frames: uint8 (N, H, W, C); pixels: (N, K, 2) column, row. Returns (N, K). The border cuts the box.
+    entropy: (N, H, W); pixels: (N, K, 2) column, row. Returns (N, K). The border cuts the box.
     """
-    mean = box_mean(entropy_image(frames), size)
+    mean = box_mean(entropy, size)
     column, row = pixels.round().long().unbind(-1)
     return mean.flatten(1).gather(1, row * mean.shape[-1] + column)
 

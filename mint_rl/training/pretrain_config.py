@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from mint_rl.entropy import PREPROCESSINGS
 from mint_rl.errors import UserError, unknown_name
+from mint_rl.keypoints.encoder import REGIONS
 from mint_rl.keypoints.mint import MintLossConfig
 from mint_rl.options import option
-
-PREPROCESSINGS = ("binarise", "paper", "none")
 
 
 @dataclass
@@ -72,8 +72,8 @@ class PretrainConfig:
             raise UserError(f"the option 'validation_share' must be below 1, got {self.validation_share}")
         if self.preprocessing not in PREPROCESSINGS:
             raise unknown_name("preprocessing", self.preprocessing, PREPROCESSINGS)
-        if self.region not in (3, 5, 7, 9, 11):
-            raise UserError(f"the option 'region' must be 3, 5, 7, 9 or 11, got {self.region}")
+        if self.region not in REGIONS:
+            raise UserError(f"the option 'region' must be one of {REGIONS}, got {self.region}")
         if self.resume and self.out is None:
             raise UserError("resume=true needs the folder of the run to go on with: give --out")
         if self.resume and self.overwrite:

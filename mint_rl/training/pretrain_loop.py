@@ -148,7 +148,12 @@ class PretrainingRun:
 def new_encoder(config: PretrainConfig, size: tuple[int, int]) -> KeypointEncoder:
     """An untrained encoder for frames of `size` (height, width), its weights drawn by the seed."""
     settings = EncoderConfig.for_images(
-        *size, num_keypoints=config.num_keypoints, gamma=config.gamma, status_slope=config.status_slope
+        *size,
+        num_keypoints=config.num_keypoints,
+        gamma=config.gamma,
+        status_slope=config.status_slope,
+        preprocessing=config.preprocessing,
+        region=config.region,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)

@@ -22,7 +22,7 @@ from mint_rl.keypoints.encoder import (
     resize_frames,
     sample_at,
 )
-from mint_rl.keypoints.gate import box_mean, choose_gate, entropy_gate, entropy_image, otsu_threshold
+from mint_rl.keypoints.gate import box_mean, choose_gate, entropy_around, entropy_image, otsu_threshold
 from mint_rl.keypoints.pretrained import load_encoder, shipped_encoders
 
 
@@ -187,7 +187,7 @@ def test_gate_reads_the_mean_entropy_around_a_keypoint() -> None:
     frames = torch.from_numpy(frame)
     entropy = entropy_image(frames)
     pixels = torch.tensor([[[12.2, 12.6], [34.0, 30.0], [0.0, 0.0]]])
-    mean = entropy_gate(frames, pixels, 9)
+    mean = entropy_around(entropy, pixels, 9)
     assert mean[0, 0].item() == pytest.approx(float(entropy[0, 9:18, 8:17].mean()), abs=1e-6)
     assert mean[0, 1] == 0.0
     assert entropy[0, 9:18, 8:17].max() > 0.5
@@ -323,6 +323,8 @@ def test_what_is_no_frame_is_refused(frames: np.ndarray, words: str) -> None:
         {"gate_size": 4},
         {"pixel_scale": 0},
         {"window": 0.0},
+        {"region": 4},
+        {"preprocessing": "sharp"},
         {"status_slope": float("nan")},
         {"num_keypoints": 2.5},
     ],
