@@ -1,4 +1,4 @@
-"""gymnasium's entry point: makes `gym.make("magical/…")` work after installation, with no import."""
+"""Registers the environments. `mint_rl/autoload.py` calls this when gymnasium is imported."""
 
 from __future__ import annotations
 
