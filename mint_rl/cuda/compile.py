@@ -1,9 +1,10 @@
 """Compiling the package's CUDA source at run time, with NVRTC, and keeping the result on disk.
 
 NVRTC and its binding, cuda-bindings, come as wheels with PyTorch's own CUDA wheels: no toolkit, no compiler
-and no environment variable is needed. The cache lies in the user's cache folder (XDG_CACHE_HOME, or ~/.cache).
-A file's name holds a digest of the source, the options, the architecture and NVRTC's version, and files appear
-whole, so processes that start at the same time do no harm. Where nothing can be kept, every process compiles.
+and no environment variable is needed. The cache lies in the user's cache folder (XDG_CACHE_HOME or ~/.cache).
+A file's name holds a digest of the source, the options, the architecture and NVRTC's version, and files
+appear whole, so processes that start at the same time do no harm. Where nothing can be kept, every process
+compiles for itself.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ def _launch(
 
 @functools.cache
 def _kernels(device: int, dtype: torch.dtype, channels: int, region: int) -> dict[str, Any] | None:
-    """The kernels for one kind of image, loaded on one device; None, after a warning, if they cannot be had."""
+    """The kernels for one kind of image, loaded on a device; None, after a warning, if they cannot be had."""
     try:
         return _load(device, dtype, channels, region)
     except (ImportError, RuntimeError) as error:
