@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mint_rl.data.demonstrations import write_demonstrations
 from mint_rl.envs.magical.names import parse_env_id
+from mint_rl.envs.magical.recording import LONGEST_BURST, NOISE, record_demonstrations
 from mint_rl.errors import UserError
 from mint_rl.files import writable_folder
 from mint_rl.options import option
@@ -20,8 +21,8 @@ class RecordConfig:
     env: str = option("MoveToCorner", "task, with or without variant, such as MoveToCorner-TestJitter")
     episodes: int = option(25, "demonstrations to keep")
     seed: int = option(0, "episode i is reset with seed + i")
-    noise: float = option(0.1, "probability that a burst of random actions begins at a step; 0: none")
-    longest_burst: int = option(6, "steps that a burst lasts at most")
+    noise: float = option(NOISE, "probability that a burst of one random action begins at a step; 0: none")
+    longest_burst: int = option(LONGEST_BURST, "steps that a burst lasts at most")
     view: str = option("allo", "the camera: allo (from above) or ego (from the robot)")
     resolution: int = option(96, "side of the frames in pixels: 96, or 384 as drawn")
     out: str | None = option(None, "the file to write; none: demos/<env>.hdf5")
@@ -35,8 +36,6 @@ def record(config: RecordConfig, say: Callable[[str], None] = print) -> Path:
     cannot be written (before recording, so that no work is lost).
     """
     from tqdm import tqdm
-
-    from mint_rl.envs.magical.recording import record_demonstrations
 
     task, variant = parse_env_id(config.env)
     path = Path(config.out if config.out is not None else f"demos/{task}-{variant}.hdf5")
