@@ -11,14 +11,14 @@ BINS = 256
 
 
 def brute_entropy(images, region, bandwidth=None, padding="replicate"):
-    """images: (N, C, H, W) numpy, uint8 or floating; bandwidth None for hard bins. Returns float64 (N, H', W')."""
+    """images: (N, C, H, W), uint8 or floating; bandwidth None for hard bins. Returns float64 (N, H, W)."""
     shares = [_shares(image, bandwidth)[0] for image in images]
     places = _places(images.shape[2:], region, padding)
     return np.stack([_entropies(_region_means(share, places)) for share in shares])
 
 
 def brute_gradient(images, grad, region, bandwidth, padding="replicate"):
-    """Gradient of sum(grad * entropy): for every region −(1/M) Σ_k w'_k (ln p_k + 1), added up pixel by pixel."""
+    """Gradient of sum(grad * entropy): of every region −(1/M) Σ_k w'_k (ln p_k + 1), added up by pixel."""
     rows, columns = _places(images.shape[2:], region, padding)
     result = np.zeros(images.shape, np.float64)
     for n, image in enumerate(images):

@@ -15,7 +15,8 @@ def picture(kind, size=(14, 19), channels=3, seed=0):
     shape = (channels, height, width)
     if kind == "natural":  # soft shading, an edge, a little grain
         shade = [0.4 + 0.3 * np.sin(0.3 * x + c) * np.cos(0.2 * y - c) + 0.002 * x for c in range(channels)]
-        image = np.stack(shade) + 0.25 * (x + 2 * y > 0.6 * (width + height)) + 0.01 * rng.standard_normal(shape)
+        edge = x + 2 * y > 0.6 * (width + height)
+        image = np.stack(shade) + 0.25 * edge + 0.01 * rng.standard_normal(shape)
     elif kind == "flat":
         image = np.full(shape, 93 / 255)
     elif kind == "noise":

@@ -24,7 +24,9 @@ def test_opcheck(device, bandwidth):
     for images in (some_images(device), some_images(device).requires_grad_()):
         torch.library.opcheck(entropy_op, (images, 3, bandwidth))
     torch.library.opcheck(entropy_op, ((some_images(device) * 255).byte(), 5, bandwidth))
-    torch.library.opcheck(entropy_op, (some_images(device, dtype=torch.float64).requires_grad_(), 3, bandwidth))
+    torch.library.opcheck(
+        entropy_op, (some_images(device, dtype=torch.float64).requires_grad_(), 3, bandwidth)
+    )
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -50,7 +52,8 @@ def test_gradcheck(bandwidth, padding):
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(
-    ("backend", "bins"), [("eager", "hard"), ("aot_eager", "hard"), ("aot_eager", "soft"), ("inductor", "soft")]
+    ("backend", "bins"),
+    [("eager", "hard"), ("aot_eager", "hard"), ("aot_eager", "soft"), ("inductor", "soft")],
 )
 def test_compiled_in_one_graph_it_gives_the_same(backend, bins, device):
     def loss(images):

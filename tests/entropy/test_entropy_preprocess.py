@@ -42,7 +42,7 @@ def test_against_numpy(kind):
 
 
 def test_a_step_by_hand():
-    """Levels 100 | 160: blurs (100·10 + 160·3)/13 and its mirror; times ten that is far below and above a half."""
+    """Levels 100 | 160: blurred to (100·10 + 160·3)/13 and its mirror, sharpened far away from a half."""
     levels = torch.full((1, 1, 5, 6), 100, dtype=torch.uint8)
     levels[..., 3:] = 160
     result = sharpen_binarise(levels)[0, 0, 2].tolist()
