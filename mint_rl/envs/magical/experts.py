@@ -12,8 +12,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from mint_rl.envs.magical.motion import Drive, Point, at_rest, compose, seen_from, steer
-from mint_rl.envs.magical.state import BlockState, MagicalState, RobotState
+from mint_rl.envs.magical.grasping import approach, between_fingers, has_closed
+from mint_rl.envs.magical.line_expert import make_line
+from mint_rl.envs.magical.motion import Point, at_rest, compose, steer
+from mint_rl.envs.magical.state import MagicalState
 from mint_rl.errors import UserError
 
 Expert = Callable[[MagicalState], int]
@@ -21,16 +23,6 @@ Expert = Callable[[MagicalState], int]
 # The region counts as reached in its middle 60 %: the score needs the robot's centre inside at the end, and
 # noise pushes it about.
 _REGION_CORE = 0.3
-
-# A block is between the fingers when it lies this far ahead of the robot's centre and this little to its
-# side. The body's radius is 0.2, the fingers reach to 0.36, a block's radius is 0.12.
-_GRASP_SIDE = 0.10
-_GRASP_NEAR, _GRASP_FAR = 0.15, 0.36
-# Fingers stop at 0.37 or less on every block; 0.39 is fully open.
-GRASPED_OPENING = 0.37
-# Nearer than this, turning towards the block would push it aside with a finger: back away first.
-_TURNING_ROOM = 0.42
-_NEARLY_AHEAD = 0.35
 
 # MoveToCorner: the score is full once the block is within √2/2 = 0.71 of the top left corner.
 _CORNER = Point(-1.0, 1.0)
@@ -51,32 +43,21 @@ def move_to_region(state: MagicalState) -> int:
 
 def move_to_corner(state: MagicalState) -> int:
     """MoveToCorner: fetch the block, carry it to the top left corner, let go."""
-    robot, block = state.robot, state.blocks[0]
-    if math.dist((block.x, block.y), _CORNER) < _CORNER_REACHED:
+    robot, block = state.robot, Point(state.blocks[0].x, state.blocks[0].y)
+    if math.dist(block, _CORNER) < _CORNER_REACHED:
         return compose()
     if not between_fingers(robot, block):
         return approach(robot, block)
-    if robot.finger_opening > GRASPED_OPENING:
+    if not has_closed(robot):
         return compose(close=True)
     return steer(robot, *_CORNER_AIM, close=True, aligned=0.17, drive_within=0.5)
 
 
-def between_fingers(robot: RobotState, block: BlockState) -> bool:
-    """Whether closing the gripper would grasp the block."""
-    side, ahead = seen_from(robot, block.x, block.y)
-    return abs(side) < _GRASP_SIDE and _GRASP_NEAR < ahead < _GRASP_FAR
-
-
-def approach(robot: RobotState, block: BlockState) -> int:
-    """Drive to the block with an open gripper; back away first where turning to it would push it aside."""
-    side, ahead = seen_from(robot, block.x, block.y)
-    off_axis = abs(math.atan2(side, ahead))
-    if math.hypot(side, ahead) < _TURNING_ROOM and off_axis > _NEARLY_AHEAD:
-        return compose(Drive.BACKWARD)
-    return steer(robot, block.x, block.y, close=False, aligned=0.12, drive_within=0.3)
-
-
-EXPERTS: dict[str, Expert] = {"MoveToCorner": move_to_corner, "MoveToRegion": move_to_region}
+EXPERTS: dict[str, Expert] = {
+    "MoveToCorner": move_to_corner,
+    "MoveToRegion": move_to_region,
+    "MakeLine": make_line,
+}
 EXPERT_TASKS: tuple[str, ...] = tuple(EXPERTS)
 
 

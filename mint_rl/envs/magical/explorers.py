@@ -11,9 +11,9 @@ import math
 
 import numpy as np
 
-from mint_rl.envs.magical.experts import GRASPED_OPENING, approach, between_fingers
+from mint_rl.envs.magical.grasping import approach, between_fingers, has_closed
 from mint_rl.envs.magical.motion import Drive, Point, at_rest, compose, steer
-from mint_rl.envs.magical.state import BlockState, MagicalState
+from mint_rl.envs.magical.state import MagicalState
 
 # Shares of what is done next, and for how many steps at most (a step is 1/8 s; crossing the arena takes 25).
 _CARRY, _WANDER, _FIDGET = "carry", "wander", "fidget"
@@ -81,14 +81,15 @@ class Explorer:
 
     def _carry(self, state: MagicalState) -> int:
         """Fetch the block and take it to the goal; let go there or when time is up."""
-        robot, block = state.robot, state.blocks[min(self._block, len(state.blocks) - 1)]
+        robot, chosen = state.robot, state.blocks[min(self._block, len(state.blocks) - 1)]
+        block = Point(chosen.x, chosen.y)
         held = between_fingers(robot, block)
-        if self._steps_left == 0 or (held and _near(block, self._goal)):
+        if self._steps_left == 0 or (held and math.dist(block, self._goal) < _ARRIVED):
             self._steps_left, self._backing = 0, _STEPS_BACK
             return compose()
         if not held:
             return approach(robot, block)
-        if robot.finger_opening > GRASPED_OPENING:
+        if not has_closed(robot):
             return compose(close=True)
         return steer(robot, *self._goal, close=True, aligned=0.17, drive_within=0.5)
 
@@ -106,7 +107,3 @@ class Explorer:
             self._fidget_left = int(self._rng.integers(1, _STICKY_STEPS + 1))
         self._fidget_left -= 1
         return self._fidget
-
-
-def _near(block: BlockState, goal: Point) -> bool:
-    return math.dist((block.x, block.y), goal) < _ARRIVED
