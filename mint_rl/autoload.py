@@ -33,9 +33,8 @@ class _AfterGymnasium:
 
         def load_and_register(module: ModuleType) -> None:
             load(module)
-            from mint_rl.envs.magical.registration import register
-
-            register()
+            # Importing the package registers. If it is what imports gymnasium, it goes on to do so by itself.
+            import mint_rl.envs.magical  # noqa: F401
 
         loader: Any = spec.loader
         loader.exec_module = load_and_register
@@ -45,9 +44,7 @@ class _AfterGymnasium:
 def install() -> None:
     """Register now if gymnasium has been imported, else when it is."""
     if "gymnasium" in sys.modules:
-        from mint_rl.envs.magical.registration import register
-
-        register()
+        import mint_rl.envs.magical  # noqa: F401
     elif not any(isinstance(finder, _AfterGymnasium) for finder in sys.meta_path):
         sys.meta_path.insert(0, _AfterGymnasium())
 

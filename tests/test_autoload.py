@@ -45,3 +45,11 @@ def test_a_missing_gymnasium_stays_an_import_error(tmp_path: Path) -> None:
         "except ModuleNotFoundError as error:\n    print(error.name)\n"
     )
     assert run_python(code, tmp_path) == "gymnasium"
+
+
+def test_importing_the_environments_first_registers_them_too(tmp_path: Path) -> None:
+    code = (
+        "from mint_rl.envs.magical.names import env_id\n"
+        "import gymnasium as gym; print(gym.make(env_id('MoveToRegion')).unwrapped.spec.id)"
+    )
+    assert run_python(code, tmp_path) == "magical/MoveToRegion-Demo-v0"
