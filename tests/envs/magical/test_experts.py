@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mint_rl.envs.magical.experts import EXPERT_TASKS, expert
@@ -24,8 +24,6 @@ from mint_rl.envs.magical.motion import (
 from mint_rl.envs.magical.names import ACTION_NAMES, TABLE, VARIANTS
 from mint_rl.envs.magical.state import BlockState, MagicalState, RegionState, RobotState
 from mint_rl.errors import UserError
-
-pytest.importorskip("pymunk")
 
 coordinate = st.floats(-1, 1)
 angle = st.floats(-math.pi, math.pi)
@@ -143,6 +141,7 @@ def test_actions_and_their_parts() -> None:
     assert ACTION_NAMES[compose()] == "Open"
 
 
+@settings(deadline=None)
 @given(coordinate, coordinate, angle, st.floats(0.01, 2))
 def test_what_lies_ahead_is_seen_straight_ahead(x: float, y: float, facing: float, distance: float) -> None:
     point = ahead_of(Pose(x, y, facing), distance)
@@ -152,6 +151,7 @@ def test_what_lies_ahead_is_seen_straight_ahead(x: float, y: float, facing: floa
     assert turn_towards(Pose(x, y, facing), *point) == pytest.approx(0, abs=1e-6)
 
 
+@settings(deadline=None)
 @given(coordinate, coordinate, angle, coordinate, coordinate)
 def test_a_point_on_the_right_is_a_turn_to_the_right(
     x: float, y: float, facing: float, px: float, py: float

@@ -10,8 +10,6 @@ import pytest
 from mint_rl.envs.magical.explorers import Explorer
 from mint_rl.envs.magical.names import TABLE, TASKS
 
-pytest.importorskip("pymunk")
-
 
 def walk(task: str, seed: int, episodes: int = 3) -> dict[str, object]:
     """What happens in some episodes, physics only."""

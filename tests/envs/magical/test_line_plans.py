@@ -30,10 +30,9 @@ def test_a_row_is_a_line_until_a_gap_or_an_outlier() -> None:
 
 
 @given(points)
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_a_line_has_magicals_full_score(blocks: list[Point]) -> None:
     """Against MAGICAL's own definition, which is a little more generous."""
-    pytest.importorskip("pymunk")
     from mint_rl.envs.magical import upstream
 
     longest_line = upstream.load()["make_line"].longest_line

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -19,8 +18,6 @@ from mint_rl.envs.magical.recording import (
 )
 from mint_rl.envs.magical.simulator import World
 from mint_rl.errors import UserError
-
-pytest.importorskip("pymunk")
 
 
 def test_what_was_executed_leads_to_the_states_and_the_labels_are_the_experts() -> None:
@@ -153,11 +150,10 @@ def test_videos_of_all_eight_tasks() -> None:
     np.testing.assert_array_equal(again[4], videos[8].frames)
 
 
-def test_neither_torch_nor_display_libraries_are_imported() -> None:
+def test_neither_torch_nor_display_libraries_are_imported(run_python: Callable[..., str]) -> None:
     code = (
         "import sys; from mint_rl.envs.magical.recording import record_demonstrations;"
         "record_demonstrations('MoveToRegion', 1);"
         "print({'torch', 'gym', 'pyglet', 'h5py', 'matplotlib'} & set(sys.modules))"
     )
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert printed.strip().splitlines()[-1] == "set()"
+    assert run_python(code).strip().splitlines()[-1] == "set()"
