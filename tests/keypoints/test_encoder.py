@@ -190,6 +190,11 @@ def test_gate_reads_the_mean_entropy_around_a_keypoint() -> None:
     mean = entropy_around(entropy, pixels, 9)
     assert mean[0, 0].item() == pytest.approx(float(entropy[0, 9:18, 8:17].mean()), abs=1e-6)
     assert mean[0, 1] == 0.0
+    assert mean[0, 2].item() == pytest.approx(float(entropy[0, :5, :5].mean()), abs=1e-6)
+    everywhere = torch.stack(torch.meshgrid(torch.arange(40.0), torch.arange(40.0), indexing="xy"), -1)
+    torch.testing.assert_close(
+        entropy_around(entropy, everywhere.view(1, -1, 2), 9), box_mean(entropy, 9).view(1, -1)
+    )
     assert entropy[0, 9:18, 8:17].max() > 0.5
 
 
