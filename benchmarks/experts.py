@@ -4,8 +4,8 @@
     python benchmarks/experts.py --episodes 20 --task MoveToCorner --noise 0.4
 
 Physics only, nothing is drawn. Prints the mean score, how many episodes got the full one, and after how many
-steps they had it first. With --noise the robot is disturbed as in demonstrations. Without noise, variants that
-leave the start alone (Demo, TestColour) repeat one episode.
+steps they had it first. With --noise the robot is disturbed as in demonstrations. Without noise, variants
+that leave the start alone (Demo, TestColour) repeat one episode.
 """
 
 from __future__ import annotations
