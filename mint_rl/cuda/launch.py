@@ -5,10 +5,12 @@ On the current stream, without waiting for the device. The functions are those o
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import math
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -108,11 +110,11 @@ def _launch(
     values = (*(tensor.data_ptr() for tensor in tensors), count, height, width, across, down, *last)
     kernels = _kernels(images.device.index, images.dtype, channels, region)
     assert kernels is not None, "ready() has to be asked first"
-    with torch.cuda.device(images.device):
-        stream = driver.CUstream(torch.cuda.current_stream().cuda_stream)
-        arguments = (values, PARAMETERS[name])
+    stream = driver.CUstream(torch.cuda.current_stream(images.device).cuda_stream)
+    arguments = (values, PARAMETERS[name])
+    with _device(images.device.index):
         answer = driver.cuLaunchKernel(kernels[name], blocks, 1, 1, 32 * WARPS, 1, 1, 0, stream, arguments, 0)
-    _checked(driver, answer)
+        _checked(driver, answer)
 
 
 @functools.cache
@@ -131,13 +133,32 @@ def _load(device: int, dtype: torch.dtype, channels: int, region: int) -> dict[s
     binary = compiler.compiled(program, architecture)
     from cuda.bindings import driver
 
-    with torch.cuda.device(device):
-        torch.cuda.current_stream().query()  # makes PyTorch's context of the device the current one
-        module = _checked(driver, driver.cuModuleLoadData(binary))
     functions = {}
-    for name in PARAMETERS:
-        functions[name] = _checked(driver, driver.cuModuleGetFunction(module, name.encode()))
+    with _device(device):
+        module = _checked(driver, driver.cuModuleLoadData(binary))
+        for name in PARAMETERS:
+            functions[name] = _checked(driver, driver.cuModuleGetFunction(module, name.encode()))
     return functions
+
+
+@contextlib.contextmanager
+def _device(index: int) -> Iterator[None]:
+    """Makes the context that PyTorch uses on a device the current one, in whatever thread this is."""
+    from cuda.bindings import driver
+
+    _checked(driver, driver.cuCtxPushCurrent(_primary_context(index)))
+    try:
+        yield
+    finally:
+        driver.cuCtxPopCurrent()
+
+
+@functools.cache
+def _primary_context(index: int) -> Any:
+    from cuda.bindings import driver
+
+    device = _checked(driver, driver.cuDeviceGet(index))
+    return _checked(driver, driver.cuDevicePrimaryCtxRetain(device))
 
 
 def _checked(driver: Any, answer: tuple[Any, ...]) -> Any:

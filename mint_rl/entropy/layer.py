@@ -36,10 +36,12 @@ def local_entropy(
     if images.dtype in (torch.float16, torch.bfloat16):
         images = images.float()
     if images.shape[2] == 0 or images.shape[3] == 0:
-        return images.sum(1) if images.is_floating_point() else images.float().sum(1)  # empty, with a gradient
+        return (
+            images.sum(1) if images.is_floating_point() else images.float().sum(1)
+        )  # empty, with a gradient
     if padding != "valid":
         images = pad_border(images, region // 2, padding)
-    # Beyond these limits the bins are steps, or all alike, to the last digit; the arithmetic must not overflow.
+    # Beyond these limits the bins are steps, or all alike, to the last digit; nothing may overflow.
     bandwidth = 0.0 if bins == "hard" else min(max(float(bandwidth), 1e-12), 1e12)
     entropy: Tensor = entropy_op(images, region, bandwidth)
     return entropy

@@ -54,13 +54,13 @@ def _new_entropy(images: Tensor, region: int) -> Tensor:
 def entropy_backward_op(images: Tensor, grad: Tensor, region: int, bandwidth: float) -> Tensor:
     """Gradient of soft entropy with respect to `images`; `grad` has the shape of the entropy."""
     if images.numel() == 0:
-        return torch.empty_like(images)
+        return images.new_empty(images.shape)
     return _kernels(images, region).soft_entropy_backward(images, grad, region, bandwidth)
 
 
 @entropy_backward_op.register_fake
 def _(images: Tensor, grad: Tensor, region: int, bandwidth: float) -> Tensor:
-    return torch.empty_like(images)
+    return images.new_empty(images.shape)  # contiguous, whatever the strides of the images
 
 
 def _kernels(images: Tensor, region: int) -> Kernels:

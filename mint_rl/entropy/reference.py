@@ -49,7 +49,7 @@ def soft_entropy_backward(images: Tensor, grad: Tensor, region: int, bandwidth: 
     smallest = torch.finfo(images.dtype).tiny
     below = torch.full_like(images[:, 0], images.shape[1])
     slope_below = torch.zeros_like(images)
-    result = torch.zeros_like(images)
+    result = images.new_zeros(images.shape)
     for k in range(BINS):
         shares = _share_above(images, k, bandwidth)
         above = shares.sum(1)

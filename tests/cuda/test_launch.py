@@ -1,5 +1,6 @@
 """Loading and launching the kernels: what can be told without a GPU, the driver played by the simulation."""
 
+import concurrent.futures
 import contextlib
 import ctypes
 import re
@@ -85,8 +86,8 @@ def played(tmp_path, monkeypatch):
     )
     monkeypatch.setattr(bindings, "driver", driver, raising=False)
     monkeypatch.setattr(launch, "_kernels", lambda *given: {name: name for name in launch.PARAMETERS})
-    monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda: types.SimpleNamespace(cuda_stream=77))
+    monkeypatch.setattr(launch, "_device", lambda index: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: types.SimpleNamespace(cuda_stream=77))
     return launches
 
 
@@ -144,7 +145,9 @@ def test_on_a_gpu():
     side.synchronize()
     torch.testing.assert_close(entropy, launch.soft_entropy(images, 3, 1e-3), rtol=0, atol=0)
     with torch.cuda.device(torch.cuda.device_count() - 1):
-        launch.hard_entropy(images, 5)
+        launch.hard_entropy(images, 3)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:  # a thread that has never used the GPU
+        assert torch.equal(pool.submit(launch.soft_entropy, images, 3, 1e-3).result(), entropy)
     torch.cuda.set_sync_debug_mode("error")
     try:
         launch.soft_entropy_backward(images, torch.rand_like(entropy), 3, 1e-3)

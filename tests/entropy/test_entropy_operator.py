@@ -32,7 +32,9 @@ def test_opcheck(device, bandwidth):
 @pytest.mark.parametrize("device", DEVICES)
 def test_opcheck_of_the_gradient(device):
     images = some_images(device)
-    torch.library.opcheck(entropy_backward_op, (images, torch.rand(2, 4, 5, device=device), 3, 1e-3))
+    for given in (images, images.double(), images.contiguous(memory_format=torch.channels_last)):
+        grad = torch.rand(2, 4, 5, device=device, dtype=given.dtype)
+        torch.library.opcheck(entropy_backward_op, (given, grad, 3, 1e-3))
 
 
 @pytest.mark.parametrize(
