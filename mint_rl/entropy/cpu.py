@@ -19,10 +19,11 @@ import torch
 from torch import Tensor
 
 from mint_rl.entropy import cpu_kernels as kernels
-from mint_rl.entropy.reference import to_levels
+from mint_rl.entropy import reference
 
 # Fixed-point weights have 24 bits behind the point, as float32 has, and no fewer than 22: from there on the
-# rounding would show in the entropy. The 31 bits of a bin then hold regions of up to this many values.
+# rounding would show in the entropy. The 31 bits of a bin then hold regions of up to this many values; for more
+# there is the PyTorch version.
 MOST_VALUES = 2**31 // 2**22 - 1
 # A thread pays from about three milliseconds of work on: this many values of hard entropy.
 VALUES_PER_THREAD = 1_000_000
@@ -41,7 +42,7 @@ class SoftPlan(NamedTuple):
 
 def hard_entropy(images: Tensor, region: int) -> Tensor:
     """As `reference.hard_entropy`, on the CPU."""
-    levels = to_levels(images.detach())
+    levels = reference.to_levels(images.detach())
     count, channels, height, width = levels.shape
     entropy = torch.empty(count, height - region + 1, width - region + 1)
     source, target = levels.contiguous().numpy(), entropy.numpy()
@@ -55,8 +56,10 @@ def hard_entropy(images: Tensor, region: int) -> Tensor:
 
 
 def soft_entropy(images: Tensor, region: int, bandwidth: float) -> Tensor:
-    """As `reference.soft_entropy`, for float32 or uint8 on the CPU and regions of up to `MOST_VALUES`."""
+    """As `reference.soft_entropy`, for float32 or uint8 on the CPU."""
     count, channels, height, width = images.shape
+    if channels * region**2 > MOST_VALUES:
+        return reference.soft_entropy(images, region, bandwidth)
     entropy = torch.empty(count, height - region + 1, width - region + 1)
     source, target = images.detach().contiguous().numpy(), entropy.numpy()
     plan = _plan(bandwidth, channels * region**2)
@@ -72,11 +75,13 @@ def soft_entropy(images: Tensor, region: int, bandwidth: float) -> Tensor:
 
 
 def soft_entropy_backward(images: Tensor, grad: Tensor, region: int, bandwidth: float) -> Tensor:
-    """As `reference.soft_entropy_backward`, for float32 on the CPU and regions of up to `MOST_VALUES`.
+    """As `reference.soft_entropy_backward`, for float32 on the CPU.
 
     Its rounding is about 1e-6/bandwidth of the largest `grad`: all there is of the gradient of a flat image.
     """
     count, channels, height, _ = images.shape
+    if channels * region**2 > MOST_VALUES:
+        return reference.soft_entropy_backward(images, grad, region, bandwidth)
     result = torch.empty(images.shape)
     source, target = images.detach().contiguous().numpy(), result.numpy()
     messages = grad.detach().contiguous().numpy()

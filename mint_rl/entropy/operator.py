@@ -5,6 +5,8 @@ It works on padded images, so that padding and its gradient are PyTorch's own. B
 
 from __future__ import annotations
 
+import functools
+import warnings
 from typing import Any, Protocol
 
 import torch
@@ -26,7 +28,11 @@ class Kernels(Protocol):
     ) -> Tensor: ...
 
 
-@torch.library.custom_op("mint_rl::local_entropy", mutates_args=())
+@torch.library.custom_op(
+    "mint_rl::local_entropy",
+    mutates_args=(),
+    schema="(Tensor images, int region, float bandwidth) -> Tensor",
+)
 def entropy_op(images: Tensor, region: int, bandwidth: float) -> Tensor:
     """(N, C, H, W) → (N, H − region + 1, W − region + 1); see `mint_rl.entropy.local_entropy`."""
     if images.numel() == 0:
@@ -50,7 +56,11 @@ def _new_entropy(images: Tensor, region: int) -> Tensor:
     return images.new_empty((count, height - region + 1, width - region + 1), dtype=kind)
 
 
-@torch.library.custom_op("mint_rl::local_entropy_backward", mutates_args=())
+@torch.library.custom_op(
+    "mint_rl::local_entropy_backward",
+    mutates_args=(),
+    schema="(Tensor images, Tensor grad, int region, float bandwidth) -> Tensor",
+)
 def entropy_backward_op(images: Tensor, grad: Tensor, region: int, bandwidth: float) -> Tensor:
     """Gradient of soft entropy with respect to `images`; `grad` has the shape of the entropy."""
     if images.numel() == 0:
@@ -66,16 +76,27 @@ def _(images: Tensor, grad: Tensor, region: int, bandwidth: float) -> Tensor:
 def _kernels(images: Tensor, region: int) -> Kernels:
     """The module that computes for `images`: fast kernels where there are some, or else `reference`."""
     if images.device.type == "cpu" and images.dtype != torch.float64:
-        from mint_rl.entropy import cpu  # with numba, which takes a moment to import
-
-        if images.shape[1] * region**2 <= cpu.MOST_VALUES:
-            return cpu
+        return _cpu_kernels()
     if images.device.type == "cuda" and images.dtype != torch.float64:
         from mint_rl.cuda import launch
 
         if launch.ready(images, region):
             return launch
     return reference
+
+
+@functools.cache
+def _cpu_kernels() -> Kernels:
+    try:
+        from mint_rl.entropy import cpu  # with numba, which takes a moment to import
+    except ImportError as error:  # numba refuses versions of Python and NumPy that are newer than it knows
+        warnings.warn(
+            f"local entropy takes the PyTorch version, which is ten times slower or more: {error}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return reference
+    return cpu
 
 
 def _setup_context(ctx: Any, inputs: tuple[Tensor, int, float], output: Tensor) -> None:

@@ -1,13 +1,16 @@
 """The operator inside PyTorch: its registration, gradient and compilation."""
 
 import shutil
+import sys
+import warnings
 
 import numpy as np
 import pytest
 import torch
 from entropy_images import between_levels, picture
 
-from mint_rl.entropy import local_entropy
+import mint_rl.entropy
+from mint_rl.entropy import local_entropy, operator
 from mint_rl.entropy.operator import entropy_backward_op, entropy_op
 
 DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available()
@@ -95,3 +98,20 @@ def test_a_loss_descends_along_the_gradient():
         lower = local_entropy((images - step * slope).clamp(0, 1), bins="soft", bandwidth=4e-3).mean()
     predicted = step * (slope**2).sum()
     assert (entropy - lower).item() == pytest.approx(predicted.item(), rel=0.2)
+
+
+def test_without_numba_the_pytorch_version_runs_and_says_so_once(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mint_rl.entropy.cpu", None)
+    monkeypatch.delattr(mint_rl.entropy, "cpu", raising=False)
+    operator._cpu_kernels.cache_clear()
+    images = some_images()
+    try:
+        with pytest.warns(RuntimeWarning, match="takes the PyTorch version"):
+            entropy = local_entropy(images, 5, "soft")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert torch.equal(local_entropy(images, 5, "soft"), entropy)
+    finally:
+        monkeypatch.undo()
+        operator._cpu_kernels.cache_clear()
+    torch.testing.assert_close(local_entropy(images, 5, "soft"), entropy, atol=2e-5, rtol=0)
