@@ -22,7 +22,7 @@ from mint_rl.entropy import cpu_kernels as kernels
 from mint_rl.entropy import reference
 
 # Fixed-point weights have 24 bits behind the point, as float32 has, and no fewer than 22: from there on the
-# rounding would show in the entropy. The 31 bits of a bin then hold regions of so many values; for larger ones
+# rounding would show in the entropy. The 31 bits of a bin then hold regions of so many values; for more
 # there is the PyTorch version.
 MOST_VALUES = 2**31 // 2**22 - 1
 # A thread pays from about three milliseconds of work on: this many values of hard entropy.
