@@ -44,6 +44,9 @@ _DEFAULT_STEPS = 2500
 # Attempts at demonstrations count their seeds up from here, so that runs of different seeds share none.
 _SEEDS_APART = 1000
 
+# Shifted copies are limited to so many frames: half a minute of encoding and 130 MB on a laptop.
+_FRAMES_TO_ENCODE = 25_000
+
 Callback = Callable[[int, dict[str, float]], None]
 
 
@@ -74,6 +77,11 @@ class BCConfig:
     coordinate_noise: float = option(
         0.005, "standard deviation added to keypoints, as a share of the image's side"
     )
+    shifted_copies: int | None = option(
+        None,
+        "times that demonstrations are encoded again, moved by some pixels; none: 8, fewer for many frames",
+    )
+    shift: int = option(4, "largest such move, in pixels each way")
     dynamics_weight: float = option(1.0, "weight of predicting the next keypoints; 0 switches it off")
     validation_share: float = option(0.1, "share of the demonstrations that is held out, whole")
     log_every: int = option(100, "steps between log records")
@@ -91,11 +99,13 @@ class BCConfig:
         lowest = {
             "episodes": 2, "history": 1, "batch": 1, "log_every": 1, "evaluation_episodes": 0, "seed": 0,
             "learning_rate": 0.0, "weight_decay": 0.0, "gradient_clip": 0.0, "coordinate_noise": 0.0,
-            "dynamics_weight": 0.0, "temperature": 0.0, "evaluation_seed": 0,
+            "dynamics_weight": 0.0, "shift": 0, "temperature": 0.0, "evaluation_seed": 0,
         }  # fmt: skip
         for name, limit in lowest.items():
             if not getattr(self, name) >= limit:
                 raise UserError(f"the option '{name}' must be at least {limit:g}, got {getattr(self, name)}")
+        if self.shifted_copies is not None and self.shifted_copies < 0:
+            raise UserError(f"the option 'shifted_copies' must be at least 0, got {self.shifted_copies}")
         if self.steps is not None and self.steps < 1:
             raise UserError(f"the option 'steps' must be at least 1, got {self.steps}")
         if not 0 < self.validation_share < 1:
@@ -155,6 +165,8 @@ def behaviour_cloning(
             config.descriptors,
             config.validation_share,
             config.seed,
+            _copies(config, demonstrations),
+            config.shift,
         )
     _clear(folder)
     write_text(folder / CONFIG_FILE, json.dumps({**asdict(config), "out": str(folder)}, indent=2) + "\n")
@@ -248,6 +260,13 @@ def train(
 def steps_of(config: BCConfig) -> int:
     """How many steps the configuration asks for."""
     return config.steps if config.steps is not None else _STEPS.get(config.policy.name, _DEFAULT_STEPS)
+
+
+def _copies(config: BCConfig, demonstrations: DemonstrationSet) -> int:
+    """How often training frames are encoded again: 8 times where that is a matter of a minute."""
+    if config.shifted_copies is not None:
+        return config.shifted_copies
+    return min(8, _FRAMES_TO_ENCODE // demonstrations.num_steps)
 
 
 @torch.no_grad()

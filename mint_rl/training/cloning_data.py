@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from tqdm import tqdm
 
 from mint_rl.data.demonstrations import DemonstrationSet
 from mint_rl.errors import UserError
@@ -54,10 +56,15 @@ def cloning_data(
     descriptors: bool = True,
     validation_share: float = 0.1,
     seed: int = 0,
+    shifted_copies: int = 0,
+    shift: int = 4,
 ) -> CloningData:
     """Encode every frame once, and hold out whole demonstrations for validation, drawn by `seed`.
 
-    Without an encoder the frames stay pixels. Raises `UserError` for fewer than two demonstrations.
+    Without an encoder the frames stay pixels. With one, each training demonstration is also encoded
+    `shifted_copies` times from frames moved by up to `shift` pixels each way, one offset an episode: what a
+    network with strides reports of a scene depends on where the scene lies on its grid, and a policy must not
+    learn that by heart. Raises `UserError` for fewer than two demonstrations.
     """
     count = len(demonstrations)
     if count < 2:
@@ -65,25 +72,42 @@ def cloning_data(
             f"behaviour cloning needs at least 2 demonstrations, one of them for validation, but "
             f"'{demonstrations.env_id}' has {count}"
         )
-    lengths = [len(demonstration) for demonstration in demonstrations]
+    episodes = list(demonstrations)
     held_out = np.zeros(count, dtype=bool)
     drawn = np.random.default_rng(seed).permutation(count)
     held_out[drawn[: min(count - 1, max(1, round(validation_share * count)))]] = True
-    in_validation = torch.from_numpy(np.repeat(held_out, lengths))
-    images = [demonstration.images for demonstration in demonstrations]
+    images = [episode.images for episode in episodes]
     if encoder is None:
         frames = torch.from_numpy(np.concatenate(images))
     else:
-        encoded = [encoder.encode(episode, descriptors=descriptors) for episode in images]
+        copied = [index for _ in range(shifted_copies) for index in np.flatnonzero(~held_out)]
+        offsets = np.random.default_rng([seed, 2]).integers(-shift, shift + 1, (len(copied), 2))
+        images += [shifted(images[i], *offset) for i, offset in zip(copied, offsets, strict=True)]
+        episodes += [episodes[i] for i in copied]
+        held_out = np.concatenate([held_out, np.zeros(len(copied), dtype=bool)])
+        encoded = [
+            encoder.encode(frames, descriptors=descriptors)
+            for frames in tqdm(images, desc="encoding", unit="episode", delay=1.0)
+        ]
         frames = torch.from_numpy(np.concatenate(encoded))
+    lengths = [len(episode) for episode in episodes]
+    in_validation = torch.from_numpy(np.repeat(held_out, lengths))
     return CloningData(
         frames=frames,
-        actions=torch.from_numpy(np.concatenate([demonstration.actions for demonstration in demonstrations])),
+        actions=torch.from_numpy(np.concatenate([episode.actions for episode in episodes])),
         history=history_indices(lengths, history),
         following=following_indices(lengths),
         training=torch.nonzero(~in_validation).flatten(),
         validation=torch.nonzero(in_validation).flatten(),
     )
+
+
+def shifted(images: NDArray[np.uint8], right: int, down: int) -> NDArray[np.uint8]:
+    """Images (T, H, W, C) moved by whole pixels; the border's pixels are repeated where nothing is left."""
+    height, width = images.shape[1:3]
+    rows = (np.arange(height) - down).clip(0, height - 1)
+    columns = (np.arange(width) - right).clip(0, width - 1)
+    return images[:, rows[:, None], columns]
 
 
 def history_indices(lengths: Sequence[int], frames: int) -> Tensor:
