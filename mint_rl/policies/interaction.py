@@ -26,7 +26,7 @@ class InteractionConfig(PolicyConfig):
     """The options of the interaction network."""
 
     name: str = "interaction"
-    hidden: int = option(64, "features of a node between the layers")
+    hidden: int = option(32, "features of a node between the layers")
     rounds: int = option(1, "interaction steps; the paper makes one")
     readout_per_node: int = option(8, "features that each keypoint hands to the readout")
     readout_hidden: int = option(128, "width of the readout's hidden layer")
