@@ -36,7 +36,7 @@ class PretrainConfig:
     status_slope: float = option(1000.0, "steepness of the status around γ")
     inference_gamma: float | None = option(None, "γ that the saved encoder uses; none: the same")
     window: float | None = option(0.2, "soft-argmax window of the saved encoder, image sides; none: all")
-    gate: str = option("none", "entropy gate of the saved encoder: none, auto, or a number of nats")
+    gate: str = option("auto", "entropy gate of the saved encoder: none, auto, or a number of nats")
     preprocessing: str = option(
         "binarise", "what happens to frames before their entropy: binarise, paper or none"
     )
