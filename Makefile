@@ -17,7 +17,7 @@ demo: $(BASE)
 	$(BIN)/mint-rl bc --env MoveToCorner --out runs/demo
 
 test: $(DEV) lint
-	$(BIN)/python -m pytest -n $(WORKERS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
 lint: $(DEV)
 	$(BIN)/ruff check .

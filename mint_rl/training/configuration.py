@@ -18,8 +18,8 @@ from mint_rl.errors import UserError, unknown_name
 
 # Verb → dataclass, and policy → dataclass, by module so that nothing is imported before it is needed.
 _SCHEMAS = {
-    "pretrain": "mint_rl.training.pretrain:PretrainConfig",
-    "bc": "mint_rl.training.bc:BCConfig",
+    "pretrain": "mint_rl.training.pretrain_config:PretrainConfig",
+    "bc": "mint_rl.training.bc_config:BCConfig",
     "evaluate": "mint_rl.training.evaluate:EvaluateConfig",
     "record": "mint_rl.training.record:RecordConfig",
 }

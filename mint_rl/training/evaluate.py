@@ -17,6 +17,7 @@ from mint_rl.policies.base import ImitationPolicy, PolicyContext
 from mint_rl.policies.checkpoint import load_policy
 from mint_rl.training.rollout import Rollout, record_rollout, run_episodes
 from mint_rl.training.statistics import bootstrap_interval
+from mint_rl.training.threads import cpu_threads, threads_of
 
 # Test seeds begin here, away from those that demonstrations are recorded with.
 TEST_SEED = 1_000_000
@@ -117,6 +118,7 @@ class EvaluateConfig:
     episodes: int = option(25, "episodes on each variant")
     seed: int = option(TEST_SEED, "seed of the first episode; the next ones count up")
     temperature: float = option(0.5, "of the sampling of actions; 0: the most likely action")
+    threads: int | None = option(None, "CPU threads; none: 1 for keypoint policies, all for the CNN agent")
     out: str | None = option(None, "the file to write; none: evaluation.json in the run folder")
 
 
@@ -128,7 +130,8 @@ def evaluate_run(config: EvaluateConfig, say: Callable[[str], None] = print) -> 
     if not config.run:
         raise UserError("which policy? name its run folder: mint-rl evaluate runs/demo")
     policy = load_policy(config.run)
-    results = evaluate(policy, config.variants, config.episodes, config.seed, config.temperature)
+    with cpu_threads(threads_of(config.threads, policy.name)):
+        results = evaluate(policy, config.variants, config.episodes, config.seed, config.temperature)
     for result in results.values():
         say(str(result))
     target = Path(config.out) if config.out is not None else Path(config.run) / "evaluation.json"

@@ -32,6 +32,7 @@ from mint_rl.training.pretrain_loop import (
     validate,
 )
 from mint_rl.training.run_log import LOG_FILE, TENSORBOARD_FOLDER
+from mint_rl.training.threads import cpu_threads
 from mint_rl.training.video_pairs import VideoPairs
 
 __all__ = ["PretrainConfig", "PretrainResult", "pretrain"]
@@ -72,6 +73,13 @@ def pretrain(
         UserError: Videos that cannot be used, a folder that cannot be written, or nothing to resume. Ctrl-C
             during training is no error: see `PretrainResult.interrupted`.
     """
+    with cpu_threads(config.threads):
+        return _pretrain(config, callbacks, say)
+
+
+def _pretrain(
+    config: PretrainConfig, callbacks: Sequence[Callback], say: Callable[[str], None]
+) -> PretrainResult:
     folder = _run_folder(config)
     started = time.process_time()
     videos = load_videos(config, say)

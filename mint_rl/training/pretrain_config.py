@@ -46,12 +46,14 @@ class PretrainConfig:
     validation_share: float = option(0.1, "share of the videos that is held out, whole")
     log_every: int = option(50, "steps between log records")
     save_every: int = option(250, "steps between snapshots, from which a run can be resumed")
+    threads: int = option(1, "CPU threads: the numbers of a run depend on it")
     device: str = option("cpu", "where to train: cpu, cuda or cuda:<number>")
 
     def __post_init__(self) -> None:
         lowest = {
             "seed": 0, "steps": 1, "pairs": 1, "warmup": 0, "final_rate": 0.0, "weight_decay": 0.0,
             "shift": 0, "num_keypoints": 1, "validation_share": 0.0, "log_every": 1, "save_every": 1,
+            "threads": 1,
         }  # fmt: skip
         for name, limit in lowest.items():
             if not getattr(self, name) >= limit:
