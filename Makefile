@@ -14,7 +14,7 @@ WORKERS ?= 2
 .PHONY: demo test lint types bench clean
 
 demo: $(BASE)
-	$(BIN)/mint-rl bc --env MoveToCorner --out runs/demo
+	$(BIN)/mint-rl bc --env MoveToCorner --out runs/demo --overwrite
 
 test: $(DEV) lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
