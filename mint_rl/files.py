@@ -53,3 +53,13 @@ def writable_folder(folder: str | Path) -> Path:
             f"cannot write to the folder '{folder}': {reason}; choose another with --out"
         ) from error
     return folder
+
+
+def new_folder(folder: Path) -> Path:
+    """Make `folder`, or `folder`-2, -3, … if that is taken, and return it."""
+    taken = 1
+    candidate = folder
+    while candidate.exists():
+        taken += 1
+        candidate = folder.with_name(f"{folder.name}-{taken}")
+    return writable_folder(candidate)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mint_rl.errors import UserError
-from mint_rl.files import atomic_path, writable_folder, write_text
+from mint_rl.files import atomic_path, new_folder, writable_folder, write_text
 
 
 def test_a_failure_while_writing_keeps_the_old_file_and_leaves_no_other(tmp_path: Path) -> None:
@@ -37,3 +37,8 @@ def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     with pytest.raises(UserError, match=r"cannot write to the folder '.*taken': .*choose another"):
         writable_folder(tmp_path / "taken")
+
+
+def test_a_new_folder_never_is_one_that_exists(tmp_path: Path) -> None:
+    made = [new_folder(tmp_path / "runs" / "bc-seed0").name for _ in range(3)]
+    assert made == ["bc-seed0", "bc-seed0-2", "bc-seed0-3"]

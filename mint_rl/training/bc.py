@@ -19,7 +19,7 @@ from mint_rl.data.demonstrations import DemonstrationSet, read_demonstrations, w
 from mint_rl.envs.keypoint_obs import keypoint_space
 from mint_rl.envs.magical.names import env_id, parse_env_id
 from mint_rl.errors import UserError
-from mint_rl.files import writable_folder, write_text
+from mint_rl.files import new_folder, writable_folder, write_text
 from mint_rl.keypoints.encoder import KeypointEncoder
 from mint_rl.keypoints.pretrained import load_encoder
 from mint_rl.policies.base import ImitationPolicy, PolicyContext
@@ -29,7 +29,7 @@ from mint_rl.policies.registry import policy_class
 from mint_rl.training.bc_config import BCConfig, steps_of
 from mint_rl.training.cloning_data import CloningData, cloning_data
 from mint_rl.training.cloning_losses import augment, cloning_losses
-from mint_rl.training.evaluate import Evaluation, evaluate
+from mint_rl.training.evaluate import EVALUATION_FILE, Evaluation, evaluate
 from mint_rl.training.interruption import Interruption
 from mint_rl.training.run_log import LOG_FILE, TENSORBOARD_FOLDER, RunLog
 from mint_rl.training.threads import cpu_threads, threads_of
@@ -217,18 +217,14 @@ def _run_folder(config: BCConfig, task: str) -> Path:
         if not config.overwrite and (folder / POLICY_FOLDER).exists():
             raise UserError(f"'{folder}' holds an earlier run: choose another --out, or pass overwrite=true")
         return writable_folder(folder)
-    name = f"bc-{task}-{config.policy.name}-seed{config.seed}"
-    taken = 1
-    while (folder := Path("runs", name if taken == 1 else f"{name}-{taken}")).exists():
-        taken += 1
-    return writable_folder(folder)
+    return new_folder(Path("runs", f"bc-{task}-{config.policy.name}-seed{config.seed}"))
 
 
 def _clear(folder: Path) -> None:
     """Remove what an earlier run left in the folder; by now nothing that the user gave can be wrong."""
     for name in (POLICY_FOLDER, TENSORBOARD_FOLDER):
         shutil.rmtree(folder / name, ignore_errors=True)
-    for name in (LOG_FILE, METRICS_FILE):
+    for name in (LOG_FILE, METRICS_FILE, EVALUATION_FILE):
         (folder / name).unlink(missing_ok=True)
 
 

@@ -22,6 +22,7 @@ from mint_rl.training.threads import cpu_threads, threads_of
 # Test seeds begin here, away from those that demonstrations are recorded with.
 TEST_SEED = 1_000_000
 VARIANTS = ("Demo", "TestJitter")
+EVALUATION_FILE = "evaluation.json"
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def evaluate_run(config: EvaluateConfig, say: Callable[[str], None] = print) -> 
         results = evaluate(policy, config.variants, config.episodes, config.seed, config.temperature)
     for result in results.values():
         say(str(result))
-    target = Path(config.out) if config.out is not None else Path(config.run) / "evaluation.json"
+    target = Path(config.out) if config.out is not None else Path(config.run) / EVALUATION_FILE
     evaluations = {name: result.to_json() for name, result in results.items()}
     write_text(target, json.dumps({**asdict(config), "evaluation": evaluations}, indent=2) + "\n")
     say(f"every score: '{target}'")

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from mint_rl.errors import UserError
-from mint_rl.files import writable_folder, write_text
+from mint_rl.files import new_folder, writable_folder, write_text
 from mint_rl.keypoints.encoder import KeypointEncoder
 from mint_rl.keypoints.gate import choose_gate
 from mint_rl.keypoints.pretrained import CONFIG_FILE as ENCODER_CONFIG_FILE
@@ -188,11 +188,7 @@ def _run_folder(config: PretrainConfig) -> Path:
         if config.resume:
             read_json_object(folder / CONFIG_FILE, f"the run folder '{folder}'")
         return writable_folder(folder)
-    taken = 1
-    name = f"pretrain-seed{config.seed}"
-    while (folder := Path("runs", name if taken == 1 else f"{name}-{taken}")).exists():
-        taken += 1
-    return writable_folder(folder)
+    return new_folder(Path("runs", f"pretrain-seed{config.seed}"))
 
 
 def _clear(folder: Path) -> None:
