@@ -1,0 +1,149 @@
+"""What follows a verb: flags and key=value words become one configuration, which the verb runs with."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mint_rl.errors import UserError, unknown_name
+
+if TYPE_CHECKING:
+    from mint_rl.training.configuration import Setting
+
+DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb: its summary and examples for the help, and the function that runs it.
+
+    config:     the configuration whose settings are its flags; None for a verb with arguments alone
+    arguments:  adds the arguments of a verb without a configuration to its parser
+    positional: the setting or argument that is given without a flag, such as the run of `evaluate`
+    """
+
+    summary: str
+    examples: tuple[str, ...]
+    run: Callable[[Any], int]
+    config: str | None = None
+    arguments: Callable[[argparse.ArgumentParser], None] | None = None
+    positional: str | None = None
+
+
+def run_verb(name: str, verb: Verb, words: list[str]) -> int:
+    """Run `mint-rl <name> <words>`; returns the exit status."""
+    from mint_rl.training.configuration import load_config, settings
+
+    if verb.config is None:
+        return verb.run(_parser(name, verb, []).parse_args(words))
+    # --learning_rate, as the setting is written, is as good as --learning-rate.
+    words = [
+        w.split("=")[0].replace("_", "-") + w[len(w.split("=")[0]) :] if w[:2] == "--" else w for w in words
+    ]
+    policy = _chosen_policy(words) if verb.config == "bc" else "interaction"
+    every = settings(verb.config, policy)
+    options = _parser(name, verb, every).parse_intermixed_args(words)
+    return verb.run(load_config(verb.config, _overrides(verb, every, options)))
+
+
+def _chosen_policy(words: list[str]) -> str:
+    """The policy that the words name, whose settings are then flags and help: --policy mlp or policy=mlp."""
+    from mint_rl.training.configuration import POLICIES
+
+    chosen = "interaction"
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if word == "--policy":
+            chosen = following
+        elif word.startswith(("--policy=", "policy=")):
+            chosen = word.split("=", 1)[1]
+    if chosen not in POLICIES:
+        raise unknown_name("policy", chosen, POLICIES)
+    return chosen
+
+
+class _Parser(argparse.ArgumentParser):
+    """Argparse whose complaints are one sentence, like all others."""
+
+    def error(self, message: str) -> Any:
+        known = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
+        if message.startswith("unrecognized arguments: --"):
+            raise unknown_name("flag", message.split(": ")[1].split()[0].split("=")[0], known)
+        raise UserError(f"{message}; see '{self.prog} --help'")
+
+
+def _parser(name: str, verb: Verb, every: list[Setting]) -> argparse.ArgumentParser:
+    nested = [setting for setting in every if "." in setting.key]
+    examples = "\n".join(f"  {example}" for example in verb.examples)
+    epilog = f"examples:\n{examples}"
+    if nested:
+        width = max(len(f"{s.key}={s.default}") for s in nested) + 2
+        lines = "\n".join(f"  {f'{s.key}={s.default}':<{width}}{s.meaning}" for s in nested)
+        epilog = f"more settings, given as key=value:\n{lines}\n\n{epilog}"
+    parser = _Parser(
+        prog=f"mint-rl {name}",
+        usage=f"mint-rl {name} {f'<{verb.positional}> ' if verb.positional else ''}"
+        + ("[--flag value ...] [key=value ...]" if every else "[--flag value ...]"),
+        description=verb.summary[0].upper() + verb.summary[1:] + ".",
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    for setting in every:
+        if "." not in setting.key:
+            _add_flag(parser, setting)
+    if verb.config == "bc":
+        parser.add_argument(
+            "--policy", help="interaction (the graph network), mlp or cnn (default interaction)"
+        )
+    if every:
+        parser.add_argument(
+            "words", nargs="*", metavar="key=value", help="any setting, the way Hydra writes it"
+        )
+    elif verb.arguments is not None:
+        verb.arguments(parser)
+    return parser
+
+
+def _add_flag(parser: argparse.ArgumentParser, setting: Setting) -> None:
+    flag = f"--{setting.key.replace('_', '-')}"
+    default = setting.default if setting.default not in (None, []) else "none"
+    if isinstance(default, list):
+        default = " ".join(map(str, default))
+    help_text = f"{setting.meaning} (default {default})".replace("%", "%%")
+    if setting.kind is bool:
+        value = str(not setting.default).lower()
+        flag = flag if value == "true" else f"--no-{flag[2:]}"
+        parser.add_argument(
+            flag, dest=setting.key, default=None, action="store_const", const=value, help=help_text
+        )
+        return
+    many = {"nargs": "+"} if setting.kind is list else {}
+    parser.add_argument(flag, dest=setting.key, metavar=setting.key.upper(), help=help_text, **many)  # type: ignore[arg-type]
+
+
+def _overrides(verb: Verb, every: list[Setting], options: argparse.Namespace) -> list[str]:
+    """Flags, then key=value words: where both are given, the word wins."""
+    given = vars(options)
+    words = list(given["words"])
+    overrides = []
+    if given.get("policy") is not None:
+        overrides.append(f"policy={given['policy']}")
+    if verb.positional and words and "=" not in words[0]:
+        overrides.append(f"{verb.positional}={_quoted(words.pop(0))}")
+    for setting in every:
+        value = given.get(setting.key)
+        if value is None:
+            continue
+        text = f"[{','.join(map(_quoted, value))}]" if isinstance(value, list) else _quoted(value)
+        overrides.append(f"{setting.key}={text}")
+    # The policy is chosen before its settings are changed.
+    return sorted(overrides + words, key=lambda override: not override.startswith("policy="))
+
+
+def _quoted(value: str) -> str:
+    """Quoted for Hydra, whose grammar reserves characters of paths; numbers are converted back by type."""
+    if value in ("true", "false", "null"):
+        return value
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
