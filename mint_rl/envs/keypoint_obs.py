@@ -89,7 +89,7 @@ def keypoint_space(num_keypoints: int, descriptor_dim: int = 0) -> spaces.Box:
 
 def _reference(encoder: str | Path | KeypointEncoder) -> str:
     """What a specification records: a shipped name as it is, a folder by its absolute path."""
-    from mint_rl.keypoints.pretrained import shipped_encoders
+    from mint_rl.keypoints.encoder_files import shipped_encoders
 
     if not isinstance(encoder, str | Path):
         return _UNSAVED

@@ -17,11 +17,8 @@ Choices worth knowing:
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,102 +26,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mint_rl.entropy import PREPROCESSINGS
-from mint_rl.errors import UserError, unknown_name
+from mint_rl.errors import UserError
+from mint_rl.keypoints.encoder_config import EncoderConfig
+from mint_rl.keypoints.encoder_files import encoder_folder, read_config, read_weights, write_encoder
 from mint_rl.keypoints.gate import entropy_around, entropy_image
 from mint_rl.keypoints.heatmaps import to_pixels
-
-
-@dataclass(frozen=True)
-class EncoderConfig:
-    """What an encoder is, apart from its weights. Raises `UserError` for values that cannot be."""
-
-    num_keypoints: int = 25  # K
-    in_channels: int = 3  # C
-    image_size: tuple[int, int] = (96, 96)  # height, width of the images the network sees
-    down_strides: tuple[int, int, int] = (3, 2, 1)  # of the convolutions, kernels 5, 3, 3, padding 1
-    up_strides: tuple[int, int, int] = (1, 2, 2)  # of the transposed convolutions, kernels 3
-    up_padding: int = 1  # of the transposed convolutions; the authors' networks have 0
-    pixel_mean: float = 127.5  # pixels 0..255 enter the network as (pixel − mean) / scale
-    pixel_scale: float = 255.0
-    gamma: float = 10.0  # γ: a keypoint is active where its feature map exceeds this
-    status_slope: float = 1000.0  # status = sigmoid(slope · (maximum of the feature map − γ))
-    window: float | None = None  # look for a keypoint only so far around its map's maximum, in image sides
-    gate: float | None = None  # active only where the mean entropy around the keypoint (nats) exceeds this
-    gate_size: int = 9  # side of the box of that mean, pixels
-    preprocessing: str = "binarise"  # of frames before their entropy, as in training
-    region: int = 3  # side of the region that a pixel's entropy is taken over, as in training
-
-    def __post_init__(self) -> None:
-        for name in ("image_size", "down_strides", "up_strides"):
-            value = getattr(self, name)
-            wanted = 2 if name == "image_size" else 3
-            if isinstance(value, str) or not hasattr(value, "__len__") or len(value) != wanted:
-                raise UserError(f"encoder setting {name} is {value!r}; it must be {wanted} whole numbers")
-            object.__setattr__(self, name, tuple(value))
-        counts = {
-            "num_keypoints": (self.num_keypoints,),
-            "in_channels": (self.in_channels,),
-            "image_size": self.image_size,
-            "down_strides": self.down_strides,
-            "up_strides": self.up_strides,
-            "gate_size": (self.gate_size,),
-        }
-        for name, values in counts.items():
-            if not all(type(value) is int and value >= 1 for value in values):
-                raise UserError(
-                    f"encoder setting {name} is {getattr(self, name)!r}; it must be 1 or more, whole"
-                )
-        if self.preprocessing not in PREPROCESSINGS:
-            raise unknown_name("encoder setting preprocessing", str(self.preprocessing), PREPROCESSINGS)
-        if self.region not in REGIONS:
-            raise UserError(f"encoder setting region is {self.region!r}; it must be one of {REGIONS}")
-        if self.up_padding not in (0, 1):
-            raise UserError(f"encoder setting up_padding is {self.up_padding!r}; it must be 0 or 1")
-        if self.gate_size % 2 == 0:
-            raise UserError(f"encoder setting gate_size is {self.gate_size}; it must be odd")
-        optional = [value for value in (self.window, self.gate) if value is not None]
-        numbers = [self.pixel_mean, self.pixel_scale, self.gamma, self.status_slope, *optional]
-        if not all(isinstance(value, int | float) and np.isfinite(value) for value in numbers):
-            raise UserError(
-                "encoder settings pixel_mean, pixel_scale, gamma, status_slope, window, gate must be numbers"
-            )
-        if self.pixel_scale <= 0 or self.status_slope <= 0 or (self.window is not None and self.window <= 0):
-            raise UserError("encoder settings pixel_scale, status_slope and window must be above 0")
-        if min(self.image_size) < 12:
-            raise UserError(f"encoder setting image_size is {self.image_size}; images need 12 pixels a side")
-
-    @classmethod
-    def for_images(cls, height: int, width: int, **settings: Any) -> EncoderConfig:
-        """This project's geometry: padded maps, two thirds of the image's side (a third from 100 px on)."""
-        third = 1 if width < 100 else 2
-        return cls(image_size=(height, width), down_strides=(3, 2, third), **settings)
-
-    @classmethod
-    def published(cls, height: int, width: int, **settings: Any) -> EncoderConfig:
-        """The geometry of the authors' published weights: 96×96 → 135×135, 320×480 → 119×171."""
-        small = width < 100
-        return cls(
-            image_size=(height, width),
-            down_strides=(3, 2, 1 if small else 2),
-            up_strides=(2 if small else 1, 2, 2),
-            up_padding=0,
-            pixel_mean=0.5,
-            pixel_scale=0.5,
-            **settings,
-        )
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> EncoderConfig:
-        """From the contents of a `config.json`; `UserError` for unknown or missing keys and wrong values."""
-        known = [field.name for field in dataclasses.fields(cls)]
-        for key in values:
-            if key not in known:
-                raise unknown_name("encoder setting", key, known)
-        missing = [name for name in known if name not in values]
-        if missing:
-            raise UserError(f"the encoder setting '{missing[0]}' is missing")
-        return cls(**values)
 
 
 class Keypoints(NamedTuple):
@@ -243,16 +149,18 @@ class KeypointEncoder(nn.Module):
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write `config.json` and `model.safetensors` into `folder`, each atomically; return the folder."""
-        from mint_rl.keypoints.pretrained import save_encoder
-
-        return save_encoder(self, folder)
+        return write_encoder(folder, self.config, self.state_dict())
 
     @classmethod
     def from_pretrained(cls, source: str | Path) -> KeypointEncoder:
-        """An encoder from a shipped name or a folder that `save_pretrained` wrote; see `load_encoder`."""
-        from mint_rl.keypoints.pretrained import load_encoder
+        """A trained encoder, frozen, from a shipped name or a folder that `save_pretrained` wrote.
 
-        return load_encoder(source)
+        Raises `UserError`, in a sentence, for anything else. `load_encoder` reads published weights too.
+        """
+        folder = encoder_folder(source)
+        encoder = cls(read_config(folder))
+        read_weights(encoder, folder)
+        return encoder.eval().requires_grad_(False)
 
     def _soft_argmax(self, maps: Tensor, window: float | None = None) -> tuple[Tensor, Tensor]:
         """Expected place under the softmax of each map (Eq. 9) and its maximum.
@@ -326,7 +234,6 @@ def resize_frames(frames: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[n
     return np.stack(resized).reshape(len(frames), height, width, frames.shape[-1])
 
 
-REGIONS = (3, 5, 7, 9, 11)
 _BOTTLENECK = 11  # the layer of `network` that descriptors are read from: the fourth BatchNorm
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from torch import Tensor
 
 from mint_rl.errors import UserError
-from mint_rl.keypoints.encoder import EncoderConfig, KeypointEncoder
-from mint_rl.keypoints.pretrained import fit_state
+from mint_rl.keypoints.encoder import KeypointEncoder
+from mint_rl.keypoints.encoder_config import EncoderConfig
+from mint_rl.keypoints.encoder_files import fit_state
 
 # Feature-map size (height, width), kept in the state dict's buffers → size of the images.
 _IMAGE_SIZES = {(135, 135): (96, 96), (119, 171): (320, 480)}

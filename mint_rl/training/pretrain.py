@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from mint_rl.errors import UserError
 from mint_rl.files import new_folder, writable_folder, write_text
 from mint_rl.keypoints.encoder import KeypointEncoder
+from mint_rl.keypoints.encoder_files import CONFIG_FILE as ENCODER_CONFIG_FILE
+from mint_rl.keypoints.encoder_files import read_json_object
 from mint_rl.keypoints.gate import choose_gate
-from mint_rl.keypoints.pretrained import CONFIG_FILE as ENCODER_CONFIG_FILE
-from mint_rl.keypoints.pretrained import read_json_object
 from mint_rl.training.pretrain_config import PretrainConfig
 from mint_rl.training.pretrain_loop import (
     SNAPSHOT_FOLDER,

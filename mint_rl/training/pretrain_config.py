@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from mint_rl.entropy import PREPROCESSINGS
+from mint_rl.entropy.checks import REGIONS
 from mint_rl.errors import UserError, unknown_name
-from mint_rl.keypoints.encoder import REGIONS
 from mint_rl.keypoints.mint import MintLossConfig
 from mint_rl.options import option
 

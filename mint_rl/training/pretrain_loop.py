@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from mint_rl.errors import UserError
-from mint_rl.keypoints.encoder import EncoderConfig, KeypointEncoder, Keypoints
+from mint_rl.keypoints.encoder import KeypointEncoder, Keypoints
+from mint_rl.keypoints.encoder_config import EncoderConfig
 from mint_rl.keypoints.mint import MintTerms, mint_loss
 from mint_rl.training.failure_signs import failure_signs, measure
 from mint_rl.training.interruption import Interruption

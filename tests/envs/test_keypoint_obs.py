@@ -18,7 +18,8 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 import mint_rl.envs.magical  # noqa: F401  # registers the environments
 from mint_rl.envs.keypoint_obs import KeypointObs
 from mint_rl.errors import UserError
-from mint_rl.keypoints.encoder import EncoderConfig, KeypointEncoder
+from mint_rl.keypoints.encoder import KeypointEncoder
+from mint_rl.keypoints.encoder_config import EncoderConfig
 
 ENV = "magical/MoveToCorner-Demo-v0"
 K, D = 6, 12

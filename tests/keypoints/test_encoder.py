@@ -15,15 +15,11 @@ from torch import nn
 from torch.nn import functional
 
 from mint_rl.errors import UserError
-from mint_rl.keypoints.encoder import (
-    EncoderConfig,
-    KeypointEncoder,
-    UnfoldConv2d,
-    resize_frames,
-    sample_at,
-)
+from mint_rl.keypoints.encoder import KeypointEncoder, UnfoldConv2d, resize_frames, sample_at
+from mint_rl.keypoints.encoder_config import FORMAT_VERSION, EncoderConfig
+from mint_rl.keypoints.encoder_files import shipped_encoders
 from mint_rl.keypoints.gate import box_mean, choose_gate, entropy_around, entropy_image, otsu_threshold
-from mint_rl.keypoints.pretrained import load_encoder, shipped_encoders
+from mint_rl.keypoints.pretrained import load_encoder
 
 
 def _encoder(seed: int = 0, **settings: object) -> KeypointEncoder:
@@ -234,6 +230,13 @@ def test_a_saved_encoder_comes_back(tmp_path: Path) -> None:
     assert sorted(p.name for p in (tmp_path / "made").iterdir()) == ["config.json", "model.safetensors"]
 
 
+def test_a_configuration_from_before_the_format_had_a_number_is_read() -> None:
+    config = EncoderConfig(gate=0.1, gamma=12.0)
+    written = json.loads(json.dumps(config.to_dict()))
+    assert written.pop("format_version") == FORMAT_VERSION
+    assert EncoderConfig.from_dict(written) == config
+
+
 def _damage(folder: Path, how: str) -> None:
     weights = folder / "model.safetensors"
     config = folder / "config.json"
@@ -256,6 +259,8 @@ def _damage(folder: Path, how: str) -> None:
         config.write_text(json.dumps({**values, "gama": 3}))
     elif how == "missing key":
         config.write_text(json.dumps({k: v for k, v in values.items() if k != "gamma"}))
+    elif how == "newer format":
+        config.write_text(json.dumps({**values, "format_version": FORMAT_VERSION + 1}))
     elif how == "wrong type":
         config.write_text(json.dumps({**values, "gamma": "high"}))
 
@@ -272,6 +277,7 @@ def _damage(folder: Path, how: str) -> None:
         ("other shape", "asks for|wants"),
         ("unknown key", "did you mean 'gamma'"),
         ("missing key", "'gamma' is missing"),
+        ("newer format", "upgrade mint-rl"),
         ("wrong type", "must be numbers"),
     ],
 )

@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save_file
 
 from mint_rl.envs.keypoint_obs import keypoint_space
 from mint_rl.errors import UserError
-from mint_rl.keypoints.encoder import EncoderConfig, KeypointEncoder
+from mint_rl.keypoints.encoder import KeypointEncoder
+from mint_rl.keypoints.encoder_config import EncoderConfig
 from mint_rl.policies.base import ImitationPolicy, PolicyContext
 from mint_rl.policies.checkpoint import load_policy, save_policy
 from mint_rl.policies.cnn import CNNConfig, CNNPolicy

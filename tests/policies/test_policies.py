@@ -17,7 +17,8 @@ from torch import nn
 import mint_rl.envs.magical  # noqa: F401  # registers the environments
 from mint_rl.envs.keypoint_obs import KeypointObs, keypoint_space
 from mint_rl.errors import UserError
-from mint_rl.keypoints.encoder import EncoderConfig, KeypointEncoder
+from mint_rl.keypoints.encoder import KeypointEncoder
+from mint_rl.keypoints.encoder_config import EncoderConfig
 from mint_rl.policies.base import ImitationPolicy
 from mint_rl.policies.cnn import CNNConfig, CNNPolicy, random_shift
 from mint_rl.policies.interaction import InteractionConfig, InteractionNetwork, KeypointPolicy

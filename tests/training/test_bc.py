@@ -15,7 +15,8 @@ from omegaconf import OmegaConf
 from mint_rl.data.demonstrations import DemonstrationSet, read_demonstrations, write_demonstrations
 from mint_rl.envs.magical.recording import record_demonstrations
 from mint_rl.errors import UserError
-from mint_rl.keypoints.encoder import EncoderConfig, KeypointEncoder
+from mint_rl.keypoints.encoder import KeypointEncoder
+from mint_rl.keypoints.encoder_config import EncoderConfig
 from mint_rl.policies.base import PolicyConfig
 from mint_rl.policies.checkpoint import load_policy
 from mint_rl.policies.cnn import CNNConfig

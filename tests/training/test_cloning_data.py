@@ -12,7 +12,8 @@ import mint_rl.envs.magical  # noqa: F401  # registers the environments
 from mint_rl.data.demonstrations import Demonstration, DemonstrationSet
 from mint_rl.envs.keypoint_obs import KeypointObs, keypoint_space
 from mint_rl.errors import UserError
-from mint_rl.keypoints.encoder import EncoderConfig, KeypointEncoder
+from mint_rl.keypoints.encoder import KeypointEncoder
+from mint_rl.keypoints.encoder_config import EncoderConfig
 from mint_rl.policies.mlp import MLPConfig, MLPKeypointPolicy
 from mint_rl.training.cloning_data import Batch, cloning_data, following_indices, history_indices
 from mint_rl.training.cloning_losses import augment, cloning_losses, dynamics_loss

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from mint_rl.envs.keypoint_obs import KeypointObs, keypoint_space
 from mint_rl.errors import UserError
-from mint_rl.keypoints.encoder import EncoderConfig, KeypointEncoder
+from mint_rl.keypoints.encoder import KeypointEncoder
+from mint_rl.keypoints.encoder_config import EncoderConfig
 from mint_rl.policies.base import ImitationPolicy, PolicyContext
 from mint_rl.policies.mlp import MLPConfig, MLPKeypointPolicy
 from mint_rl.training.evaluate import Evaluation, evaluate, example_rollout
