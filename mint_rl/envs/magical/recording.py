@@ -25,7 +25,7 @@ Progress = Callable[[int, int], None]  # called with (done, in all)
 #   .2 single .94, 0 | .3 single .93, .03 | .4 single .99, .18 | .5 single .99, .58 | .6 single .97, .92
 NOISE = 0.4
 LONGEST_BURST = 1
-_VIDEO_NOISE = 0.1  # videos show what a demonstration looks like; they need no labels
+VIDEO_NOISE = 0.1  # videos show what a demonstration looks like; they need no labels
 # Recording is given up when this many attempts have failed beyond three for each episode that is wanted.
 _PATIENCE = 20
 
@@ -141,7 +141,7 @@ def collect_videos(
             streams = np.random.SeedSequence((2, seed, task_number, episode)).generate_state(2)
             scripted = episode == 0 and task in EXPERT_TASKS
             if scripted:
-                bursts = NoiseBursts(_VIDEO_NOISE, LONGEST_BURST, np.random.default_rng(streams[0]))
+                bursts = NoiseBursts(VIDEO_NOISE, LONGEST_BURST, np.random.default_rng(streams[0]))
                 behaviour, name = expert(task), "scripted expert"
             else:
                 bursts = NoiseBursts(0.0, 1, np.random.default_rng(streams[0]))
