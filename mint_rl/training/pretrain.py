@@ -108,6 +108,7 @@ def _pretrain(
         "data": round(prepared - started, 2),
         "training": round(run.seconds, 2),
         "per_step": round(run.seconds / max(run.done, 1), 4),
+        "waiting": round(run.waited, 2),
     }
     encoder.config = dataclasses.replace(
         encoder.config,
@@ -174,7 +175,7 @@ def _examples(videos: Sequence[NDArray[np.uint8]], count: int = 8) -> NDArray[np
 def _gate(config: PretrainConfig, pairs: VideoPairs, size: int) -> float | None:
     """The entropy gate that the configuration asks for; "auto" looks at the training frames alone."""
     if config.gate == "auto":
-        return round(choose_gate(pairs.entropy, size), 4)
+        return round(choose_gate(pairs.entropy_sample(), size), 4)
     return None if config.gate == "none" else float(config.gate)
 
 

@@ -20,6 +20,7 @@ from mint_rl.keypoints.encoder_config import EncoderConfig
 from mint_rl.keypoints.mint import MintTerms, mint_loss
 from mint_rl.training.failure_signs import failure_signs, measure
 from mint_rl.training.interruption import Interruption
+from mint_rl.training.prefetch import Prefetch
 from mint_rl.training.pretrain_config import PretrainConfig
 from mint_rl.training.run_log import RunLog
 from mint_rl.training.snapshot import load_snapshot, save_snapshot
@@ -46,6 +47,7 @@ class PretrainingRun:
         self.pairs, self.fingerprint = pairs, fingerprint
         self.done = 0
         self.seconds = 0.0
+        self.waited = 0.0  # seconds of this process in which a step waited for its pairs
         self.sums: dict[str, float] = {}  # of the steps since the last log record
         self.values: dict[str, float] = {}  # the last log record
         self.records: list[dict[str, float]] = []
@@ -63,12 +65,13 @@ class PretrainingRun:
             tqdm(
                 total=config.steps, initial=self.done, desc="pretraining", unit="step", mininterval=1.0
             ) as bar,
+            Prefetch(self.draw, range(self.done + 1, config.steps + 1)) as batches,
         ):
             for record in self.records:
                 log.record(**record)  # type: ignore[arg-type]
             while self.done < config.steps and not stop.asked:
                 clock = time.process_time()
-                for name, value in self.step(self.done + 1).items():
+                for name, value in self.step(self.done + 1, *next(batches)).items():
                     self.sums[name] = self.sums.get(name, 0.0) + value
                 self.done += 1
                 self.seconds += time.process_time() - clock
@@ -78,13 +81,17 @@ class PretrainingRun:
                     bar.set_postfix(loss=f"{self.values['total']:.1f}", active=f"{self.values['active']:.1f}")
                 if self.done % config.save_every == 0 and self.done < config.steps:
                     self.save()
+            self.waited += batches.waited
         return self.done < config.steps
 
-    def step(self, number: int) -> dict[str, float]:
+    def draw(self, number: int) -> tuple[Tensor, Tensor]:
+        """The pairs of a step, counted from 1, and their entropy."""
+        rng = np.random.default_rng([self.config.seed, number])
+        return self.pairs.draw(self.config.pairs, rng, self.config.turns, self.config.shift)
+
+    def step(self, number: int, frames: Tensor, entropy: Tensor) -> dict[str, float]:
         """One step of the optimiser; the loss terms and the numbers that show failures."""
         config = self.config
-        rng = np.random.default_rng([config.seed, number])
-        frames, entropy = self.pairs.draw(config.pairs, rng, config.turns, config.shift)
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(number, config)
         keypoints, terms = evaluate_pairs(self.encoder, frames, entropy, config)
@@ -182,14 +189,14 @@ def evaluate_pairs(
 @torch.no_grad()
 def validate(encoder: KeypointEncoder, pairs: VideoPairs, config: PretrainConfig) -> dict[str, float]:
     """Loss terms and failure numbers of up to 200 held-out pairs, with the encoder's inference settings."""
-    frames, entropy = pairs.spread(200)
+    count = 0
     totals: dict[str, float] = {}
-    for start in range(0, len(frames), 16):
-        part = frames[start : start + 16]
-        keypoints, terms = evaluate_pairs(encoder, part, entropy[start : start + 16], config)
+    for frames, entropy in pairs.spread(200):
+        keypoints, terms = evaluate_pairs(encoder, frames, entropy, config)
         for name, value in _numbers(keypoints, terms).items():
-            totals[name] = totals.get(name, 0.0) + value * len(part)
-    return {name: total / len(frames) for name, total in totals.items()}
+            totals[name] = totals.get(name, 0.0) + value * len(frames)
+        count += len(frames)
+    return {name: total / count for name, total in totals.items()}
 
 
 def _numbers(keypoints: Keypoints, terms: MintTerms) -> dict[str, float]:

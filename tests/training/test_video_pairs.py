@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from mint_rl.data.videos.stored_array import StoredArray, store_array
 from mint_rl.errors import UserError
 from mint_rl.keypoints.gate import entropy_image
+from mint_rl.training.entropy_images import entropy_images
 from mint_rl.training.video_pairs import VideoPairs, placements
 
 
@@ -49,46 +53,105 @@ def test_entropy_moves_with_the_picture() -> None:
         torch.testing.assert_close(entropy[:, t], entropy_image(frames[:, t]))
 
 
-def test_placements_reach_all_eight_poses_alike_for_both_frames() -> None:
+def _placed(image: np.ndarray, **choices: object) -> list[np.ndarray]:
+    """The image in each of 200 random placements."""
+    placed = placements(np.random.default_rng(0), 200, image.shape, **choices)  # type: ignore[arg-type]
+    results = np.empty((200, 1, *image.shape), image.dtype)
+    for index in range(200):
+        placed.move(index, image[None], results[index])
+    return list(results[:, 0])
+
+
+def test_placements_reach_all_eight_poses() -> None:
     image = np.arange(25).reshape(5, 5)
     poses = {np.rot90(side, turn).tobytes() for side in (image, image.T) for turn in range(4)}
-    source, outside = placements(np.random.default_rng(0), 200, (5, 5), True, 0)
-    seen = {image.ravel()[index].tobytes() for index in source.numpy()}
-    assert seen == poses
-    assert not outside.any()
+    assert {placed.tobytes() for placed in _placed(image, turns=True, shift=0)} == poses
 
 
 def test_pictures_that_are_not_square_keep_their_shape() -> None:
     image = np.arange(15).reshape(3, 5)
-    source, _ = placements(np.random.default_rng(0), 100, (3, 5), True, 0)
-    seen = {image.ravel()[index].tobytes() for index in source.numpy()}
+    seen = {placed.tobytes() for placed in _placed(image, turns=True, shift=0)}
     assert seen == {side.tobytes() for side in (image, image[::-1], image[:, ::-1], image[::-1, ::-1])}
 
 
 def test_a_shift_continues_the_border_and_holds_no_entropy_there() -> None:
-    source, outside = placements(np.random.default_rng(4), 50, (6, 6), False, 2)
     image = np.arange(36).reshape(6, 6)
-    for index, beyond in zip(source.numpy(), outside.numpy(), strict=True):
-        shifts = [
-            (dy, dx)
-            for dy in range(-2, 3)
-            for dx in range(-2, 3)
-            if np.array_equal(
-                image.ravel()[index],
-                image[np.clip(np.arange(6) - dy, 0, 5)][:, np.clip(np.arange(6) - dx, 0, 5)],
-            )
-        ]
-        assert len(shifts) == 1
-        dy, dx = shifts[0]
-        assert beyond.sum() == 36 - (6 - abs(dy)) * (6 - abs(dx))
-    pairs = VideoPairs(_videos(side=20), "none", 3)
+    shifted = {
+        image[np.clip(np.arange(6) - dy, 0, 5)][:, np.clip(np.arange(6) - dx, 0, 5)].tobytes(): (dy, dx)
+        for dy in range(-2, 3)
+        for dx in range(-2, 3)
+    }
+    seen = [shifted[placed.tobytes()] for placed in _placed(image, turns=False, shift=2)]
+    assert set(seen) == set(shifted.values())
+    placed = placements(np.random.default_rng(0), 200, (6, 6), False, 2)
+    assert [(rows.sum(), columns.sum()) for rows, columns in zip(*placed[3:], strict=True)] == [
+        (abs(dy), abs(dx)) for dy, dx in seen
+    ]
+    pairs = VideoPairs([np.random.default_rng(1).integers(0, 256, (2, 20, 20, 3), np.uint8)], "none", 3)
     _, entropy = pairs.draw(30, np.random.default_rng(5), False, 6)
-    assert (entropy == 0).any()
+    for both in entropy:
+        empty = both == 0
+        assert torch.equal(empty, empty.all(2, True) | empty.all(1, True))  # whole rows and columns
+
+
+def test_a_frame_in_a_mirrored_and_shifted_pair_is_the_one_that_indexing_gives() -> None:
+    """Every choice at once, against the source of each pixel written out."""
+    picture = np.random.default_rng(2).integers(0, 256, (1, 7, 7, 3), np.uint8)
+    placed = placements(np.random.default_rng(3), 50, (7, 7), True, 3)
+    result = np.empty_like(picture)
+    for index in range(50):
+        placed.move(index, picture, result)
+        for y in range(7):
+            for x in range(7):
+                source = placed.rows[index, y], placed.columns[index, x]
+                row, column = source[::-1] if placed.transpose[index] else source
+                assert (result[0, y, x] == picture[0, row, column]).all()
+
+
+def test_a_set_on_disk_gives_what_it_gives_in_memory(tmp_path: Path) -> None:
+    videos = _videos()
+    stored = []
+    for number, video in enumerate(videos):
+        store_array(tmp_path / f"{number}.npy", [video[:2], video[2:]])
+        stored.append(StoredArray(tmp_path / f"{number}.npy"))
+    memory, disk = VideoPairs(videos, "binarise", 3), VideoPairs(stored, "binarise", 3)
+    for pairs in (disk, VideoPairs(stored, "binarise", 3)):  # computed, then read again
+        for one, other in zip(
+            memory.draw(9, np.random.default_rng(1), True, 3),
+            pairs.draw(9, np.random.default_rng(1), True, 3),
+            strict=True,
+        ):
+            assert torch.equal(one, other)
+    assert torch.equal(memory.entropy_sample(4), disk.entropy_sample(4))
+    assert len(list(tmp_path.glob("*-entropy*.npy"))) == 3
+
+
+def test_entropy_of_another_configuration_is_not_taken(tmp_path: Path) -> None:
+    (video,) = _videos((3,))
+    store_array(tmp_path / "0.npy", [video])
+    stored = StoredArray(tmp_path / "0.npy")
+    for preprocessing, region in (("none", 3), ("none", 5), ("binarise", 3)):
+        expected = entropy_image(torch.from_numpy(video), preprocessing, region).numpy()
+        np.testing.assert_array_equal(entropy_images([stored], preprocessing, region)[0], expected)
+    # A damaged file is made anew.
+    (path,) = tmp_path.glob("0-entropy*-none-3.npy")
+    path.write_bytes(path.read_bytes()[:-5])
+    expected = entropy_image(torch.from_numpy(video), "none", 3).numpy()
+    np.testing.assert_array_equal(entropy_images([stored], "none", 3)[0], expected)
+
+
+def test_entropy_sample_is_every_nth_frame_across_videos() -> None:
+    videos = _videos((4, 2, 3))
+    whole = torch.cat([torch.from_numpy(video) for video in videos])
+    sample = VideoPairs(videos, "none", 3).entropy_sample(4)
+    torch.testing.assert_close(sample, entropy_image(whole[::2], "none"))
 
 
 def test_spread_is_even_and_unaltered() -> None:
     pairs = VideoPairs(_videos(), "none", 3)
-    frames, _ = pairs.spread(100)
+    ((frames, _),) = pairs.spread(100)
+    batches = [len(frames) for frames, _ in pairs.spread(5, batch=2)]
+    assert batches == [2, 2, 1]
     assert frames[:, 0, 0, 0, 0].tolist() == [0, 1, 2, 4, 6, 7]
 
 
