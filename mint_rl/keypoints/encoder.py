@@ -27,10 +27,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mint_rl.errors import UserError
+from mint_rl.hub import push
 from mint_rl.keypoints.encoder_config import EncoderConfig
 from mint_rl.keypoints.encoder_files import encoder_folder, read_config, read_weights, write_encoder
 from mint_rl.keypoints.gate import entropy_around, entropy_image
 from mint_rl.keypoints.heatmaps import to_pixels
+from mint_rl.keypoints.soft_argmax import soft_argmax
 
 
 class Keypoints(NamedTuple):
@@ -73,7 +75,6 @@ class KeypointEncoder(nn.Module):
             *_block(_transposed(keypoints, keypoints, up[2], padding)),
         )
         self.reset_parameters()
-        self._grids: dict[tuple[int, int, torch.device], Tensor] = {}
 
     @property
     def num_keypoints(self) -> int:
@@ -96,19 +97,19 @@ class KeypointEncoder(nn.Module):
                 module.reset_parameters()
 
     def normalise(self, frames: Tensor) -> Tensor:
-        """uint8 (N, H, W, C) → the network's float input (N, C, H, W)."""
-        planes = frames.permute(0, 3, 1, 2).contiguous().float()
+        """uint8 (N, H, W, C) → the network's float input (N, C, H, W), its channels last in memory."""
+        planes = frames.permute(0, 3, 1, 2).float()  # convolutions of a batch are twice as fast so
         return planes.sub_(self.config.pixel_mean).div_(self.config.pixel_scale)
 
     def forward(self, frames: Tensor, descriptors: bool = False) -> Keypoints:
         """Keypoints of uint8 frames (N, H, W, C) of the configured size."""
         maps = bottleneck = self.normalise(frames)
+        alone = len(frames) == 1 and not self.training and not torch.jit.is_tracing()
         for index, layer in enumerate(self.network):
-            maps = layer(maps)
+            maps = _as_in_a_batch(layer, maps) if alone else layer(maps)
             if index == _BOTTLENECK:
                 bottleneck = maps
-        maps = functional.softplus(maps)
-        coordinates, peaks = self._soft_argmax(maps, None if self.training else self.config.window)
+        coordinates, peaks = soft_argmax(maps, None if self.training else self.config.window)
         status = torch.sigmoid(self.config.status_slope * (peaks - self.config.gamma))
         if self.config.gate is not None and not self.training:
             entropy = entropy_image(frames, self.config.preprocessing, self.config.region)
@@ -151,46 +152,32 @@ class KeypointEncoder(nn.Module):
         """Write `config.json` and `model.safetensors` into `folder`, each atomically; return the folder."""
         return write_encoder(folder, self.config, self.state_dict())
 
-    @classmethod
-    def from_pretrained(cls, source: str | Path) -> KeypointEncoder:
-        """A trained encoder, frozen, from a shipped name or a folder that `save_pretrained` wrote.
+    def push_to_hub(
+        self, hub_id: str, private: bool = False, message: str = "Keypoint encoder of mint-rl"
+    ) -> str:
+        """Upload what `save_pretrained` writes to the Hugging Face hub as "user/name"; return its address.
 
-        Raises `UserError`, in a sentence, for anything else. `load_encoder` reads published weights too.
+        Needs the extra "hub" and a login there (`hf auth login`). Raises `UserError` where it fails.
         """
-        folder = encoder_folder(source)
+        height, width = self.config.image_size
+        description = (
+            f"{self.num_keypoints} keypoints of {height}×{width} frames, learned by MINT without labels."
+        )
+        code = f'from mint_rl import KeypointObs\n\nenv = KeypointObs(env, encoder="{hub_id}")'
+        return push(self.save_pretrained, hub_id, description, code, private, message)
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, revision: str | None = None) -> KeypointEncoder:
+        """A trained encoder, frozen: a shipped name, a folder that `save_pretrained` wrote, or a hub id.
+
+        A hub id is "user/name" on the Hugging Face hub, at its newest `revision` unless told (needs the extra
+        "hub"); a folder of that name comes first. Raises `UserError`, in a sentence, for anything else.
+        `load_encoder` reads published weights too.
+        """
+        folder = encoder_folder(source, revision)
         encoder = cls(read_config(folder))
         read_weights(encoder, folder)
         return encoder.eval().requires_grad_(False)
-
-    def _soft_argmax(self, maps: Tensor, window: float | None = None) -> tuple[Tensor, Tensor]:
-        """Expected place under the softmax of each map (Eq. 9) and its maximum.
-
-        window: weigh places by exp(−d²/window²) of their distance d to the maximum.
-        (N, K, h, w) → (N, K, 2), (N, K).
-        """
-        height, width = maps.shape[-2:]
-        flat = maps.flatten(2)
-        grid = self._grid(height, width, maps.device)
-        peaks, highest = flat.max(2)
-        if window is not None:
-            centre = grid[highest][..., None, None]  # (N, K, 2, 1, 1)
-            places = grid.view(height, width, 2)
-            across = (places[0, :, 0] - centre[..., 0, :, :]) ** 2  # (N, K, 1, w)
-            down = (places[:, 0, 1, None] - centre[..., 1, :, :]) ** 2  # (N, K, h, 1)
-            flat = (maps - across / window**2 - down / window**2).flatten(2)
-        coordinates = torch.softmax(flat, 2) @ grid
-        # A map that peaks on the border can land beyond it by a rounding error.
-        return coordinates.clamp(0.0, 1.0), peaks
-
-    def _grid(self, height: int, width: int, device: torch.device) -> Tensor:
-        """The places x, y in [0, 1] of the pixels of a feature map: (h·w, 2)."""
-        key = (height, width, device)
-        if key not in self._grids:
-            rows = torch.linspace(0, 1, height, device=device)
-            columns = torch.linspace(0, 1, width, device=device)
-            y, x = torch.meshgrid(rows, columns, indexing="ij")
-            self._grids[key] = torch.stack([x.flatten(), y.flatten()], 1)
-        return self._grids[key]
 
     def _pixels(self, coordinates: Tensor) -> Tensor:
         return to_pixels(coordinates, *self.config.image_size)
@@ -235,6 +222,21 @@ def resize_frames(frames: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[n
 
 
 _BOTTLENECK = 11  # the layer of `network` that descriptors are read from: the fourth BatchNorm
+_SMALL_INPUT = 20_480  # numbers; up to here PyTorch treats one input alone otherwise than several
+
+
+def _as_in_a_batch(layer: nn.Module, maps: Tensor) -> Tensor:
+    """layer(maps) of a single frame, to the last bit as if it had come in a batch.
+
+    For one small map alone PyTorch leaves oneDNN for a kernel of its own, which rounds otherwise; the status
+    multiplies such differences by its slope. Given twice, the map goes the way of a batch, and no slower.
+    """
+    convolution = isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
+    if convolution and maps.device.type == "cpu" and maps.numel() <= _SMALL_INPUT:
+        output: Tensor = layer(torch.cat([maps, maps]))[:1]
+    else:
+        output = layer(maps)
+    return output
 
 
 def _block(convolution: nn.Module) -> list[nn.Module]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mint_rl.errors import UserError, unknown_name
 from mint_rl.files import atomic_path, write_text
+from mint_rl.hub import download, is_hub_id
 from mint_rl.keypoints.encoder_config import EncoderConfig
 
 CONFIG_FILE = "config.json"
@@ -23,14 +24,22 @@ def shipped_encoders() -> list[str]:
     return sorted(path.parent.name for path in SHIPPED.glob(f"*/{CONFIG_FILE}"))
 
 
-def encoder_folder(source: str | Path) -> Path:
-    """The folder of a shipped name, or the folder itself; `UserError` if there is neither."""
+def encoder_folder(source: str | Path, revision: str | None = None) -> Path:
+    """The folder of a shipped name, the folder itself, or that of a hub id (at a revision), fetched.
+
+    A folder comes before a hub id of the same name. Raises `UserError` if there is none of them.
+    """
     if str(source) in shipped_encoders():
         return SHIPPED / str(source)
     if Path(source).is_dir():
         return Path(source)
     if Path(source).exists():
         raise UserError(f"'{source}' is a file; an encoder is a folder of {CONFIG_FILE} and {WEIGHTS_FILE}")
+    if is_hub_id(source):
+        try:
+            return download(str(source), (CONFIG_FILE, WEIGHTS_FILE), revision)
+        except UserError as error:
+            raise UserError(f"there is no encoder folder '{source}', and {error}") from error
     if len(Path(source).parts) > 1 or str(source).startswith((".", "~")):
         raise UserError(
             f"there is no encoder folder '{source}'; give one that 'mint-rl pretrain' wrote or one of the "

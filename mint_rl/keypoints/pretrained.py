@@ -11,8 +11,9 @@ from mint_rl.keypoints.published import load_published
 def load_encoder(source: str | Path | KeypointEncoder) -> KeypointEncoder:
     """A trained encoder, frozen and in evaluation mode.
 
-    source: a shipped name, a folder written by `save_pretrained`, one of the authors' state dicts (`.pt`), or
-    an encoder, which is frozen and returned. Raises `UserError`, in a sentence, for anything else.
+    source: a shipped name, a folder written by `save_pretrained`, a hub id ("user/name"), one of the authors'
+    state dicts (`.pt`), or an encoder, which is frozen and returned. Raises `UserError`, in a sentence, for
+    anything else.
     """
     if isinstance(source, KeypointEncoder):
         encoder = source

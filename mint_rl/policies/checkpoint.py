@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from mint_rl.errors import UserError
 from mint_rl.files import atomic_path, writable_folder, write_text
+from mint_rl.hub import download, is_hub_id, push
 from mint_rl.keypoints.encoder import KeypointEncoder
 from mint_rl.policies.base import ImitationPolicy, PolicyContext, config_from_dict
 from mint_rl.policies.registry import policy_class
@@ -27,6 +28,9 @@ FORMAT_VERSION = 1
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 ENCODER_FOLDER = "encoder"
+_FILES = (
+    CONFIG_FILE, WEIGHTS_FILE, f"{ENCODER_FOLDER}/{CONFIG_FILE}", f"{ENCODER_FOLDER}/{WEIGHTS_FILE}"
+)  # fmt: skip
 
 
 def save_policy(policy: ImitationPolicy, folder: str | Path) -> None:
@@ -54,13 +58,32 @@ def save_policy(policy: ImitationPolicy, folder: str | Path) -> None:
     write_text(folder / CONFIG_FILE, json.dumps(description, indent=2) + "\n")
 
 
+def push_policy(
+    policy: ImitationPolicy, hub_id: str, private: bool = False, message: str = "Policy of mint-rl"
+) -> str:
+    """Upload what `save_policy` writes to the Hugging Face hub as "user/name"; return its address.
+
+    Needs the extra "hub" and a login there (`hf auth login`). Raises `UserError` where it fails.
+    """
+    task = f" for {policy.context.env_id}" if policy.context is not None else ""
+    code = f'from mint_rl import load_policy\n\npolicy = load_policy("{hub_id}")'
+    return push(
+        lambda folder: save_policy(policy, folder),
+        hub_id,
+        f"The policy '{policy.name}'{task}, cloned from demonstrations.",
+        code,
+        private,
+        message,
+    )
+
+
 def load_policy(folder: str | Path) -> ImitationPolicy:
     """The policy of a folder that `save_policy` wrote, on the CPU and in evaluation mode.
 
-    A run folder of `mint-rl bc` is accepted too: its checkpoint is in `policy/`. Raises `UserError` for a
-    folder that is missing, incomplete or not of this format.
+    A run folder of `mint-rl bc` is accepted too, whose checkpoint is in `policy/`, and a hub id
+    ("user/name"). Raises `UserError` for a folder that is missing, incomplete or not of this format.
     """
-    folder = _checkpoint_folder(Path(folder))
+    folder = policy_folder(folder)
     path = folder / CONFIG_FILE
     description = _read_json(path)
     try:
@@ -113,7 +136,14 @@ def _load_weights(policy: ImitationPolicy, path: Path) -> None:
     policy.load_state_dict(weights, strict=False)  # the aliases are filled with what they alias
 
 
-def _checkpoint_folder(folder: Path) -> Path:
+def policy_folder(source: str | Path) -> Path:
+    """Where a policy's checkpoint is: the folder itself, `policy/` in a run folder, or what a hub id names."""
+    folder = Path(source)
+    if is_hub_id(source) and not folder.exists():
+        try:
+            folder = download(str(source), _FILES)
+        except UserError as error:
+            raise UserError(f"there is no policy folder '{source}', and {error}") from error
     for candidate in (folder, folder / "policy"):
         if (candidate / CONFIG_FILE).is_file() and (candidate / WEIGHTS_FILE).is_file():
             return candidate
