@@ -104,7 +104,7 @@ class KeypointEncoder(nn.Module):
     def forward(self, frames: Tensor, descriptors: bool = False) -> Keypoints:
         """Keypoints of uint8 frames (N, H, W, C) of the configured size."""
         maps = bottleneck = self.normalise(frames)
-        alone = len(frames) == 1 and not self.training and not torch.jit.is_tracing()
+        alone = frames.shape[0] == 1 and not self.training and not torch.jit.is_tracing()
         for index, layer in enumerate(self.network):
             maps = _as_in_a_batch(layer, maps) if alone else layer(maps)
             if index == _BOTTLENECK:

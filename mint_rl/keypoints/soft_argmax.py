@@ -1,0 +1,38 @@
+"""The spatial soft-argmax: where a feature map is high (MINT, Eq. 9), and how high."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def soft_argmax(maps: Tensor, window: float | None = None) -> tuple[Tensor, Tensor]:
+    """Expected place under the softmax of each softplus'd feature map, and the map's maximum.
+
+    maps: (N, K, h, w) as the last layer gives them, before the softplus.
+    window: weigh places by exp(−d²/window²) of their distance d to the maximum, in image sides.
+    Returns coordinates (N, K, 2), x and y in [0, 1], and peaks (N, K), softplus included.
+
+    Neither softplus nor softmax is computed over the map: exp(softplus(m)) = 1 + exp(m), so the weights are
+    exp(m − c) + exp(−c) for any c, here the maximum or 0; and the window is a product of rows and columns.
+    That takes half the time, and sums of 64 numbers round less than sums of 4,096.
+    """
+    height, width = maps.shape[-2:]
+    maps = maps.contiguous()
+    columns = torch.linspace(0, 1, width, device=maps.device, dtype=maps.dtype)
+    rows = torch.linspace(0, 1, height, device=maps.device, dtype=maps.dtype)
+    with torch.no_grad():
+        row = maps.amax(3).argmax(2, keepdim=True)
+        line = maps.gather(2, row[..., None].expand(-1, -1, -1, width))[:, :, 0]
+        column = line.argmax(2, keepdim=True)
+    peaks = maps.flatten(2).gather(2, row * width + column)
+    level = peaks.detach().clamp(min=0)
+    weights = torch.exp(maps - level[..., None]) + torch.exp(-level)[..., None]
+    if window is not None:
+        weights = weights * torch.exp(-(((columns - columns[column]) / window) ** 2))[:, :, None]
+        weights = weights * torch.exp(-(((rows - rows[row]) / window) ** 2))[..., None]
+    across, down = weights.sum(2), weights.sum(3)
+    coordinates = torch.stack([across @ columns, down @ rows], 2) / across.sum(2)[..., None]
+    # A map that peaks on the border can land beyond it by a rounding error.
+    return coordinates.clamp(0.0, 1.0), functional.softplus(peaks[..., 0])
