@@ -137,7 +137,7 @@ def _load_weights(policy: ImitationPolicy, path: Path) -> None:
 
 
 def policy_folder(source: str | Path) -> Path:
-    """Where a policy's checkpoint is: the folder itself, `policy/` in a run folder, or what a hub id names."""
+    """Where a policy's checkpoint is: the folder itself, `policy/` of a run folder, or by hub id."""
     folder = Path(source)
     if is_hub_id(source) and not folder.exists():
         try:
