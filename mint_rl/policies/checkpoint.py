@@ -137,7 +137,7 @@ def _load_weights(policy: ImitationPolicy, path: Path) -> None:
 
 
 def policy_folder(source: str | Path) -> Path:
-    """Where a policy's checkpoint is: the folder itself, `policy/` of a run folder, or by hub id."""
+    """Where a policy's checkpoint is: in the folder, in `policy/` of a run folder, or on the hub."""
     folder = Path(source)
     if is_hub_id(source) and not folder.exists():
         try:
