@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,9 @@ from mint_rl.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
     from mint_rl.training.configuration import Setting
+
+# What a setting looks like, and a path or an encoder with its own settings does not: steps=5, loss.sigma=7.
+_SETTING = re.compile(r"[+~]*[\w.]+=")
 
 DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
 
@@ -21,7 +25,8 @@ class Verb:
 
     config:     the configuration whose settings are its flags; None for a verb with arguments alone
     arguments:  adds the arguments of a verb without a configuration to its parser
-    positional: the setting or argument that is given without a flag, such as the run of `evaluate`
+    positional: the setting or argument that is given without a flag, such as the run of `evaluate`; a setting
+                that is a list takes several words
     """
 
     summary: str
@@ -83,7 +88,7 @@ def _parser(name: str, verb: Verb, every: list[Setting]) -> argparse.ArgumentPar
         epilog = f"more settings, given as key=value:\n{lines}\n\n{epilog}"
     parser = _Parser(
         prog=f"mint-rl {name}",
-        usage=f"mint-rl {name} {f'<{verb.positional}> ' if verb.positional else ''}"
+        usage=f"mint-rl {name} {_usage(verb, every)}"
         + ("[--flag value ...] [key=value ...]" if every else "[--flag value ...]"),
         description=verb.summary[0].upper() + verb.summary[1:] + ".",
         epilog=epilog,
@@ -104,6 +109,14 @@ def _parser(name: str, verb: Verb, every: list[Setting]) -> argparse.ArgumentPar
     elif verb.arguments is not None:
         verb.arguments(parser)
     return parser
+
+
+def _usage(verb: Verb, every: list[Setting]) -> str:
+    """The positional setting: `<run> `, `<encoders ...> ` or nothing."""
+    if verb.positional is None:
+        return ""
+    many = any(setting.key == verb.positional and setting.kind is list for setting in every)
+    return f"<{verb.positional}{' ...' if many else ''}> "
 
 
 def _add_flag(parser: argparse.ArgumentParser, setting: Setting) -> None:
@@ -130,8 +143,13 @@ def _overrides(verb: Verb, every: list[Setting], options: argparse.Namespace) ->
     overrides = []
     if given.get("policy") is not None:
         overrides.append(f"policy={given['policy']}")
-    if verb.positional and words and "=" not in words[0]:
-        overrides.append(f"{verb.positional}={_quoted(words.pop(0))}")
+    if verb.positional:
+        many = any(setting.key == verb.positional and setting.kind is list for setting in every)
+        values = [word for word in words if not _SETTING.match(word)][: None if many else 1]
+        words = [word for word in words if word not in values]
+        if values:
+            quoted = ",".join(map(_quoted, values))
+            overrides.append(f"{verb.positional}={f'[{quoted}]' if many else quoted}")
     for setting in every:
         value = given.get(setting.key)
         if value is None:

@@ -8,8 +8,8 @@ TOP  share of objects that have one in this frame and in the one before; higher 
 UAK  keypoints on no object, a frame; lower is better
 RAK  mean over objects of |A_obj − A_k·n_obj| / A_obj: keypoints out of proportion to the object's area. It is
      1 for an object without keypoints, so read it beside DOP; lower is better
-identity  of the keypoints on an object, the share that is on the same object `gap` frames later; not in the
-     paper; higher is better
+identity  of the keypoints on an object, the share that is on the same object in the next frame, or 5 or 20
+     frames later; not in the paper; higher is better
 active  active keypoints, a frame
 """
 
@@ -37,6 +37,8 @@ class VideoMetrics:
     uak: float
     rak: float
     identity: float
+    identity_5: float
+    identity_20: float
     active: float
 
 
@@ -69,11 +71,10 @@ def video_metrics(
     masks: NDArray[np.integer],
     objects: Collection[int],
     keypoint_area: float = KEYPOINT_AREA,
-    gap: int = 1,
 ) -> VideoMetrics:
     """The metrics of one video; arguments as of `keypoint_hits`.
 
-    keypoint_area: A_k in pixels of the masks. gap: frames between the two looks of `identity`.
+    keypoint_area: A_k in pixels of the masks.
     """
     ids = np.array(sorted(objects))
     hits = keypoint_hits(keypoints, masks, objects)
@@ -83,16 +84,27 @@ def video_metrics(
     detected = visible & (on > 0)
     tracked = detected[1:] & detected[:-1]
     coverage = np.abs(areas - keypoint_area * on) / np.maximum(areas, 1)
-    earlier, later = hits[: len(hits) - gap], hits[gap:]
-    held = earlier > 0
     return VideoMetrics(
         dop=_mean_share(detected, visible),
         top=_mean_share(tracked, visible[1:]),
         uak=float((hits == 0).sum(1).mean()),
         rak=_mean_share(coverage * visible, visible),
-        identity=float((later == earlier)[held].mean()) if held.any() else float("nan"),
+        identity=identity(hits, 1),
+        identity_5=identity(hits, 5),
+        identity_20=identity(hits, 20),
         active=float((hits != _NOWHERE).sum(1).mean()),
     )
+
+
+def identity(hits: NDArray[np.int64], gap: int) -> float:
+    """Of the keypoints on an object, the share that is on the same one `gap` frames later.
+
+    hits: (T, K) from `keypoint_hits`. NaN where no keypoint is on an object early enough, as in a video of
+    `gap` frames.
+    """
+    earlier, later = hits[: max(len(hits) - gap, 0)], hits[gap:]
+    held = earlier > 0
+    return float((later == earlier)[held].mean()) if held.any() else float("nan")
 
 
 def mean_metrics(videos: Sequence[VideoMetrics]) -> VideoMetrics:

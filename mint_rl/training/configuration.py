@@ -22,6 +22,7 @@ _SCHEMAS = {
     "bc": "mint_rl.training.bc_config:BCConfig",
     "evaluate": "mint_rl.training.evaluate:EvaluateConfig",
     "record": "mint_rl.training.record:RecordConfig",
+    "keypoint_evaluation": "mint_rl.training.keypoint_evaluation:KeypointEvaluationConfig",
 }
 _POLICIES = {
     "interaction": "mint_rl.policies.interaction:InteractionConfig",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mint_rl.errors import UserError
-from mint_rl.keypoints.metrics import VideoMetrics, keypoint_hits, mean_metrics, video_metrics
+from mint_rl.keypoints.metrics import VideoMetrics, identity, keypoint_hits, mean_metrics, video_metrics
 
 LEFT, RIGHT, FLOOR = 1, 2, 7
 
@@ -53,8 +53,20 @@ def test_metrics_by_hand() -> None:
     assert found.rak == pytest.approx((1 / 9 + 0 + 1 / 9 + 1 + 5 / 9 + 0) / 6)
     # kept of the three in frame 0: the first; of the two in frame 1: the first
     assert found.identity == pytest.approx((1 + 1) / (3 + 2))
-    later = video_metrics(keypoints, _masks(3), [LEFT, RIGHT], gap=2)
-    assert later.identity == pytest.approx(2 / 3)  # the keypoint on the right object came back
+    assert math.isnan(found.identity_5)
+    hits = keypoint_hits(keypoints, _masks(3), [LEFT, RIGHT])
+    assert identity(hits, 1) == found.identity
+    assert identity(hits, 2) == pytest.approx(2 / 3)  # the keypoint on the right object came back
+
+
+def test_identity_over_longer_gaps_by_hand() -> None:
+    # one keypoint that leaves object 1 for 2 in frame 5 and comes back in frame 20; one that stays on 2
+    hits = np.array([[LEFT if t < 5 or t == 20 else RIGHT, RIGHT] for t in range(22)])
+    assert identity(hits, 1) == pytest.approx((42 - 3) / 42)  # 4→5, 19→20, 20→21 change the object
+    assert identity(hits, 5) == pytest.approx((11 + 17) / 34)  # 5–14 stay, 16→21 stays
+    assert identity(hits, 20) == pytest.approx((1 + 0 + 2) / 4)  # frames 0→20 and 1→21
+    assert math.isnan(identity(hits, 22))
+    assert math.isnan(identity(hits, 100))
 
 
 def test_an_object_out_of_sight_is_not_missed() -> None:
@@ -74,9 +86,9 @@ def test_nothing_active_and_nothing_to_see() -> None:
 
 
 def test_mean_over_videos_leaves_out_what_is_undefined() -> None:
-    a = VideoMetrics(1.0, 0.5, 2.0, 1.0, math.nan, 3.0)
-    b = VideoMetrics(0.0, 1.0, 4.0, 1.0, 0.8, 5.0)
-    assert mean_metrics([a, b]) == VideoMetrics(0.5, 0.75, 3.0, 1.0, 0.8, 4.0)
+    a = VideoMetrics(1.0, 0.5, 2.0, 1.0, math.nan, 0.2, 0.3, 3.0)
+    b = VideoMetrics(0.0, 1.0, 4.0, 1.0, 0.8, 0.6, 0.1, 5.0)
+    assert mean_metrics([a, b]) == VideoMetrics(0.5, 0.75, 3.0, 1.0, 0.8, pytest.approx(0.4), 0.2, 4.0)
 
 
 def test_what_does_not_fit_is_refused() -> None:

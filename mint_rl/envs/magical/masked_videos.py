@@ -26,7 +26,6 @@ def masked_episodes(
     behaviour: str = "auto",
     noise: float = VIDEO_NOISE,
     resolution: int = 96,
-    progress: Callable[[int], None] | None = None,
 ) -> Iterator[MaskedVideo]:
     """Play `episodes` episodes of `env`, say "MoveToCorner-TestJitter", one at a time.
 
@@ -37,7 +36,6 @@ def masked_episodes(
         "auto" takes the expert where the task has one.
     noise: the probability of a random step of the expert's. Demo has one start: there episodes differ by this
         alone.
-    progress: called with the frames of each episode.
 
     Raises `UserError` for an unknown environment or behaviour, or a task without expert.
     """
@@ -51,10 +49,7 @@ def masked_episodes(
     world = MagicalEnv(task, variant, resolution=resolution)
     for number in range(seed, seed + episodes):
         bursts = NoiseBursts(noise if scripted else 0.0, 1, np.random.default_rng((3, number)))
-        video = _play(world, teacher or Explorer(number), bursts, number)
-        if progress is not None:
-            progress(len(video))
-        yield video
+        yield _play(world, teacher or Explorer(number), bursts, number)
 
 
 def keypoint_area(height: int, width: int) -> float:

@@ -1,0 +1,165 @@
+"""`mint-rl keypoints evaluate`: how well encoders detect and keep objects, on videos with masks."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mint_rl.data.masked_video import MaskedVideo
+from mint_rl.envs.magical.experts import EXPERT_TASKS
+from mint_rl.envs.magical.masked_videos import BEHAVIOURS, masked_episodes
+from mint_rl.envs.magical.names import TABLE, TASKS, VARIANTS, env_id, parse_env_id
+from mint_rl.envs.magical.recording import VIDEO_NOISE
+from mint_rl.errors import UserError, unknown_name
+from mint_rl.files import writable_folder, write_text
+from mint_rl.keypoints.encoder import KeypointEncoder
+from mint_rl.keypoints.inference_settings import describe_settings, load_with_settings
+from mint_rl.keypoints.metrics import video_metrics
+from mint_rl.options import option
+from mint_rl.training.keypoint_scores import EncoderScores, table
+from mint_rl.training.threads import cpu_threads
+
+# Far from the seeds of recordings, which count up from 0, and of policies' evaluations, from 1,000,000.
+HELD_OUT_SEED = 500_000
+_VARIANT_NAMES = tuple(dict.fromkeys(variant for variants in VARIANTS.values() for variant in variants))
+
+
+@dataclass
+class KeypointEvaluationConfig:
+    """Which encoders to evaluate, and on what."""
+
+    encoders: list[str] = option([], "shipped names, run folders or the authors' .pt files")
+    data: list[str] = option([], "videos with masks: demonstration files; none: episodes of MAGICAL")
+    tasks: list[str] = option(
+        [], "MAGICAL tasks; none: those with a scripted expert on Demo, all on the Test variants"
+    )
+    variants: list[str] = option(
+        ["Demo", "TestJitter", "TestLayout", "TestAll"], "their variants; tasks without one are left out"
+    )
+    episodes: int = option(25, "episodes of each environment")
+    seed: int = option(HELD_OUT_SEED, "seed of the first episode; the next ones count up")
+    behaviour: str = option("auto", "expert, explorer, or auto: the expert where a task has one")
+    noise: float = option(VIDEO_NOISE, "probability of a random step of the expert's")
+    resolution: int = option(96, "side of MAGICAL's frames in pixels; encoders resize them to theirs")
+    out: str | None = option(
+        None, "also write the table, with both ends of every interval, to this JSON file"
+    )
+
+    def __post_init__(self) -> None:
+        if self.episodes < 1:
+            raise UserError(f"the option 'episodes' must be at least 1, got {self.episodes}")
+        if not 0 <= self.seed < 2**31:
+            raise UserError(f"the option 'seed' must be from 0 to 2147483647, got {self.seed}")
+        if self.behaviour not in BEHAVIOURS:
+            raise unknown_name("behaviour", self.behaviour, BEHAVIOURS)
+        for task in self.tasks:
+            if task not in TABLE:
+                raise unknown_name("task", task, TASKS)
+        for variant in self.variants:
+            if variant not in _VARIANT_NAMES:
+                raise unknown_name("variant", variant, _VARIANT_NAMES)
+
+    def environments(self) -> list[str]:
+        """The ids of the environments to play, variant by variant."""
+        chosen = []
+        for variant in self.variants:
+            every = EXPERT_TASKS if variant == "Demo" else TASKS
+            tasks = [task for task in self.tasks or every if variant in VARIANTS[task]]
+            chosen += [env_id(task, variant) for task in tasks]
+        if not chosen:
+            raise UserError(
+                f"none of the tasks {', '.join(self.tasks)} has a variant {' or '.join(self.variants)}; "
+                "'mint-rl envs' lists what there is"
+            )
+        return chosen
+
+
+def evaluate_keypoints(
+    encoders: dict[str, KeypointEncoder], videos: Iterable[MaskedVideo]
+) -> list[EncoderScores]:
+    """The metrics of every encoder on every video; each video is seen once and forgotten.
+
+    CPU time is that of PyTorch's present number of threads: wrap the call in `cpu_threads(1)` to have that of
+    one core.
+    """
+    scores = {name: EncoderScores(name, describe_settings(encoder)) for name, encoder in encoders.items()}
+    for number, video in enumerate(videos):
+        for name, encoder in encoders.items():
+            if number == 0:
+                encoder.encode(video.frames[:1])  # what is compiled or loaded at first use costs no frame
+            start = time.process_time()
+            keypoints = encoder.encode(video.frames)
+            seconds = time.process_time() - start
+            metrics = video_metrics(keypoints, video.masks, video.objects, video.keypoint_area)
+            scores[name].add(video.name, metrics, seconds, len(video))
+    return list(scores.values())
+
+
+def run_keypoint_evaluation(
+    config: KeypointEvaluationConfig, say: Callable[[str], None] = print
+) -> list[EncoderScores]:
+    """Evaluate encoders on the same videos, print a table for each, and write the JSON file if asked for.
+
+    From the second encoder on, the differences to the first are estimated too: their intervals are narrower
+    than those of the encoders, because both saw the same videos.
+
+    Raises `UserError` for an unknown encoder or environment, data without masks, numbers out of range, or a
+    file that cannot be written.
+    """
+    if not config.encoders:
+        raise UserError("which encoders? name at least one: mint-rl keypoints evaluate magical")
+    if config.out is not None:
+        writable_folder(Path(config.out).parent)
+    encoders = {word: load_with_settings(word) for word in config.encoders}
+    with cpu_threads(1):
+        scores = evaluate_keypoints(encoders, _videos(config))
+    baseline = scores[0]
+    others: Sequence[EncoderScores | None] = [None] + [baseline] * (len(scores) - 1)
+    for found, other in zip(scores, others, strict=True):
+        say("\n" + table(found, other))
+    say(
+        "\n± is half the width of the 95 % bootstrap interval over episodes; same+n: keypoints on an object that"
+    )
+    say("are on the same one n frames later")
+    if config.out is not None:
+        content = {
+            "settings": asdict(config),
+            "videos": {name: len(videos) for name, videos in baseline.videos.items()},
+            "encoders": {
+                found.encoder: found.to_json(other) for found, other in zip(scores, others, strict=True)
+            },
+        }
+        write_text(config.out, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        say(f"every number: '{config.out}'")
+    return scores
+
+
+def _videos(config: KeypointEvaluationConfig) -> Iterator[MaskedVideo]:
+    """What to evaluate on, one video at a time, under a progress bar."""
+    from tqdm import tqdm
+
+    if config.data:
+        videos = [video for path in config.data for video in _read(Path(path))]
+        yield from tqdm(videos, desc="evaluating", unit="video", delay=0.3)
+        return
+    environments = config.environments()
+    total = config.episodes * sum(TABLE[parse_env_id(env)[0]].max_episode_steps + 1 for env in environments)
+    with tqdm(total=total, desc="evaluating", unit="frame", delay=0.3) as bar:
+        for env in environments:
+            for video in masked_episodes(
+                env, config.episodes, config.seed, config.behaviour, config.noise, config.resolution
+            ):
+                bar.set_postfix_str(env)
+                yield video
+                bar.update(len(video))
+
+
+def _read(path: Path) -> list[MaskedVideo]:
+    """Videos with masks from a file of demonstrations, by colour."""
+    from mint_rl.data.demonstrations import read_demonstrations
+    from mint_rl.envs.magical.colour_masks import colour_masked
+
+    return colour_masked(read_demonstrations(path))
