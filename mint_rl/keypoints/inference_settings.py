@@ -18,7 +18,7 @@ _WORD = re.compile(r"(?P<source>.+?)(?::(?P<settings>\w+=.*))?")
 
 
 def load_with_settings(word: str) -> KeypointEncoder:
-    """The encoder that `word` names: what `load_encoder` takes, then perhaps `:gamma=15,gate=none,window=0.2`.
+    """The encoder that `word` names: what `load_encoder` takes, then perhaps `:gamma=15,gate=none`.
 
     Raises `UserError` for an unknown encoder or setting, or a value that is no number.
     """

@@ -19,7 +19,7 @@ from mint_rl.keypoints.encoder import KeypointEncoder
 from mint_rl.keypoints.inference_settings import describe_settings, load_with_settings
 from mint_rl.keypoints.metrics import video_metrics
 from mint_rl.options import option
-from mint_rl.training.keypoint_scores import EncoderScores, table
+from mint_rl.training.keypoint_scores import LEGEND, EncoderScores, table
 from mint_rl.training.threads import cpu_threads
 
 # Far from the seeds of recordings, which count up from 0, and of policies' evaluations, from 1,000,000.
@@ -120,10 +120,7 @@ def run_keypoint_evaluation(
     others: Sequence[EncoderScores | None] = [None] + [baseline] * (len(scores) - 1)
     for found, other in zip(scores, others, strict=True):
         say("\n" + table(found, other))
-    say(
-        "\n± is half the width of the 95 % bootstrap interval over episodes; same+n: keypoints on an object that"
-    )
-    say("are on the same one n frames later")
+    say("\n" + LEGEND)
     if config.out is not None:
         content = {
             "settings": asdict(config),

@@ -23,6 +23,10 @@ COLUMNS = {
     "active": ("active", 1),
 }
 EVERYTHING = "mean"
+LEGEND = """\
+± is half the width of the 95 % bootstrap interval over videos. DOP, TOP: objects found, tracked; UAK:
+keypoints on nothing; RAK: keypoints out of proportion to areas; same+n: keypoints on an object that are on
+the same one n frames later; times are of one core."""
 
 
 @dataclass(frozen=True)
@@ -116,12 +120,12 @@ class EncoderScores:
 
 
 def groups(names: Sequence[str]) -> dict[str, list[str]]:
-    """What to average over: each variant of MAGICAL that several of the environments share, and all of them."""
+    """What to average over: each variant of MAGICAL that several environments share, and all of them."""
     by_variant: dict[str, list[str]] = {}
     for name in names:
         if name.startswith("magical/"):
             by_variant.setdefault(f"mean of {name.split('-')[1]}", []).append(name)
-    several = {label: members for label, members in by_variant.items() if len(members) > 1}
+    several = {label: some for label, some in by_variant.items() if 1 < len(some) < len(names)}
     if len(names) > 1:
         several[EVERYTHING] = list(names)
     return several

@@ -1,8 +1,9 @@
 """Masks of recorded demonstrations, by colour: for people's demonstrations, whose simulator is not at hand.
 
 MAGICAL paints the robot's body and every block in one flat colour each. In the Demo scenes of MoveToCorner,
-MoveToRegion and MakeLine no two blocks share a colour, so a colour is an object. Fingers are as pale as the
-arena's border: they count as background here, unlike in the simulator's masks.
+MoveToRegion and MakeLine no two blocks share a colour, so a colour is an object. Two things differ from the
+simulator's masks: fingers, as pale as the arena's border, are background; and objects are a pixel wider, for
+their rim blends into what is behind.
 """
 
 from __future__ import annotations
@@ -34,9 +35,12 @@ _REGIONS = {
 _BODY = (162, 163, 175)
 _PALE = ((255, 255, 255), (249, 249, 250), (218, 218, 223))  # floor, and the arena's border
 
+_ROBOT = 1
+_CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.uint8)
+
 
 def colour_masked(demonstrations: DemonstrationSet) -> list[MaskedVideo]:
-    """The demonstrations with masks by colour: 1 the robot's body, then the blocks as the simulator lists them.
+    """The demonstrations with masks by colour: 1 the robot's body, then blocks as the simulator lists them.
 
     Raises `UserError` where blocks of the scene share a colour, or for a camera other than the allocentric.
     """
@@ -48,7 +52,8 @@ def colour_masked(demonstrations: DemonstrationSet) -> list[MaskedVideo]:
     colours = [block.colour for block in world.state().blocks]
     if variant != "Demo" or len(set(colours)) < len(colours):
         raise UserError(
-            f"masks by colour need a Demo scene whose blocks differ in colour; {demonstrations.env_id} is none"
+            "masks by colour need a Demo scene in which no two blocks share a colour; "
+            f"{demonstrations.env_id} is none"
         )
     videos = []
     for demonstration in demonstrations:
@@ -60,18 +65,28 @@ def colour_masked(demonstrations: DemonstrationSet) -> list[MaskedVideo]:
 
 
 def _mask(frame: NDArray[np.uint8], colours: list[str]) -> NDArray[np.uint8]:
-    """(H, W, 3) → (H, W): every pixel belongs to the nearest of the colours that occur."""
+    """(H, W, 3) → (H, W): a pixel belongs to the nearest of the colours that occur; then rims are added."""
     palette = [_BODY, *(_BLOCKS[colour] for colour in colours), *_REGIONS.values(), *_PALE]
     difference = frame[:, :, None].astype(np.int32) - np.array(palette)
     nearest = (difference**2).sum(3).argmin(2)
     mask = np.where(nearest <= len(colours), nearest + 1, 0).astype(np.uint8)
-    # The body is a disc with eyes: the hull of its largest patch.
-    count, patches, stats, _ = cv2.connectedComponentsWithStats((mask == 1).astype(np.uint8))
-    mask[mask == 1] = 0
+    body = _hull_of_largest_patch(mask == _ROBOT)  # a disc with eyes, which have other colours
+    mask[mask == _ROBOT] = 0
+    mask[body & (mask == 0)] = _ROBOT
+    rimmed = mask.copy()
+    for instance in range(_ROBOT, 2 + len(colours)):
+        wider = cv2.dilate((mask == instance).astype(np.uint8), _CROSS).astype(bool)
+        rimmed[wider & (rimmed == 0)] = instance
+    return rimmed
+
+
+def _hull_of_largest_patch(pixels: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The convex hull of the largest connected patch of pixels, (H, W) → (H, W)."""
+    count, patches, stats, _ = cv2.connectedComponentsWithStats(pixels.astype(np.uint8))
+    hull = np.zeros(pixels.shape, np.uint8)
     if count > 1:
         largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
         rows, columns = np.nonzero(patches == largest)
-        hull = cv2.convexHull(np.stack([columns, rows], 1).astype(np.int32))
-        body = cv2.fillConvexPoly(np.zeros_like(mask), hull, (1,))
-        mask[(body == 1) & (mask == 0)] = 1
-    return mask
+        corners = cv2.convexHull(np.stack([columns, rows], 1).astype(np.int32))
+        cv2.fillConvexPoly(hull, corners, (1,))
+    return hull.astype(bool)
