@@ -98,13 +98,14 @@ class KeypointEncoder(nn.Module):
 
     def normalise(self, frames: Tensor) -> Tensor:
         """uint8 (N, H, W, C) → the network's float input (N, C, H, W), its channels last in memory."""
-        planes = frames.permute(0, 3, 1, 2).float()  # convolutions of a batch are twice as fast so
+        # In this order the convolutions of a batch take half the time.
+        planes = frames.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.channels_last)
         return planes.sub_(self.config.pixel_mean).div_(self.config.pixel_scale)
 
     def forward(self, frames: Tensor, descriptors: bool = False) -> Keypoints:
         """Keypoints of uint8 frames (N, H, W, C) of the configured size."""
         maps = bottleneck = self.normalise(frames)
-        alone = frames.shape[0] == 1 and not self.training and not torch.jit.is_tracing()
+        alone = frames.shape[0] == 1 and not self.training
         for index, layer in enumerate(self.network):
             maps = _as_in_a_batch(layer, maps) if alone else layer(maps)
             if index == _BOTTLENECK:

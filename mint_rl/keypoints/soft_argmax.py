@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 
 def soft_argmax(maps: Tensor, window: float | None = None) -> tuple[Tensor, Tensor]:
@@ -33,6 +32,12 @@ def soft_argmax(maps: Tensor, window: float | None = None) -> tuple[Tensor, Tens
         weights = weights * torch.exp(-(((columns - columns[column]) / window) ** 2))[:, :, None]
         weights = weights * torch.exp(-(((rows - rows[row]) / window) ** 2))[..., None]
     across, down = weights.sum(2), weights.sum(3)
-    coordinates = torch.stack([across @ columns, down @ rows], 2) / across.sum(2)[..., None]
+    moments = torch.stack([(across * columns).sum(2), (down * rows).sum(2)], 2)
+    coordinates = moments / across.sum(2)[..., None]
     # A map that peaks on the border can land beyond it by a rounding error.
-    return coordinates.clamp(0.0, 1.0), functional.softplus(peaks[..., 0])
+    return coordinates.clamp(0.0, 1.0), _softplus(peaks[..., 0])
+
+
+def _softplus(values: Tensor) -> Tensor:
+    """ln(1 + eˣ), written so that a rounding error of exp, which depends on the batch, is lost in the sum."""
+    return values.clamp(min=0) + torch.log1p(torch.exp(-values.abs()))

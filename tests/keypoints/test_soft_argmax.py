@@ -1,0 +1,66 @@
+"""The soft-argmax: places of known maps, and the textbook formula and its gradient."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mint_rl.keypoints.soft_argmax import soft_argmax
+
+
+def test_known_maps() -> None:
+    maps = torch.zeros(1, 3, 5, 9)
+    maps[0, 0, 1, 6] = 60.0  # one peak
+    maps[0, 1, 4, 0] = maps[0, 1, 4, 8] = 60.0  # two equal peaks: their mean
+    coordinates, peaks = soft_argmax(maps)  # flat map: the middle
+    torch.testing.assert_close(coordinates[0], torch.tensor([[0.75, 0.25], [0.5, 1.0], [0.5, 0.5]]))
+    torch.testing.assert_close(peaks[0], torch.tensor([60.0, 60.0, math.log(2)]))
+
+
+def test_a_window_keeps_a_keypoint_on_one_of_two_objects() -> None:
+    maps = torch.full((1, 1, 65, 65), -100.0)
+    maps[0, 0, 16, 10:13], maps[0, 0, 48, 52:55] = 30.0, 29.5
+    between, _ = soft_argmax(maps)
+    near, peaks = soft_argmax(maps, window=0.2)
+    weight = 3 * math.exp(30.0) / (3 * math.exp(30.0) + 3 * math.exp(29.5))
+    place = weight * torch.tensor([11 / 64, 16 / 64]) + (1 - weight) * torch.tensor([53 / 64, 48 / 64])
+    torch.testing.assert_close(between[0, 0], place, rtol=0, atol=1e-5)
+    # The first of three equal maxima is the window's centre; the weights of its neighbours by hand.
+    weights = [math.exp(-((step / 64 / 0.2) ** 2)) for step in range(3)]
+    x = sum(w * (10 + step) for step, w in enumerate(weights)) / sum(weights) / 64
+    torch.testing.assert_close(near[0, 0], torch.tensor([x, 16 / 64]), rtol=0, atol=1e-4)
+    assert peaks.item() == 30.0
+
+
+def _textbook(maps: Tensor, window: float | None) -> tuple[Tensor, Tensor]:
+    """Softplus, window, softmax and expectation, one after the other."""
+    height, width = maps.shape[-2:]
+    y, x = torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij")
+    places = torch.stack([x, y], -1).view(-1, 2).to(maps.dtype)
+    flat = functional.softplus(maps).flatten(2)
+    peaks, highest = flat.max(2)
+    if window is not None:
+        flat = flat - ((places - places[highest][:, :, None]) ** 2).sum(-1) / window**2
+    return torch.softmax(flat, 2) @ places, peaks
+
+
+@pytest.mark.parametrize("window", [None, 0.2])
+@pytest.mark.parametrize("scale", [0.1, 8.0, 300.0])
+def test_equals_the_textbook_and_so_does_its_gradient(window: float | None, scale: float) -> None:
+    torch.manual_seed(0)
+    maps = scale * torch.randn(2, 4, 9, 13, dtype=torch.float64)
+    maps[0, 0] -= 30.0  # nothing there
+    results = []
+    for function in (soft_argmax, _textbook):
+        leaf = maps.clone().requires_grad_()
+        coordinates, peaks = function(leaf, window)
+        (coordinates * torch.arange(1.0, 17.0).view(2, 4, 2)).sum().add(peaks.sum()).backward()
+        results.append((coordinates, peaks, leaf.grad))
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-7)
+    single, _ = soft_argmax(maps.float(), window)
+    torch.testing.assert_close(single.double(), results[1][0].detach(), rtol=0, atol=2e-6)
