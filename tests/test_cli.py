@@ -225,3 +225,19 @@ def test_environments_and_demonstrations_do_not_import_torch(tmp_path: Path) -> 
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_list_takes_every_word_that_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    verb = VERBS["keypoints evaluate"]
+    monkeypatch.setitem(
+        VERBS, "keypoints evaluate", type(verb)(**{**vars(verb), "run": lambda c: seen.append(c) or 0})
+    )
+    assert main(["keypoints", "evaluate", "runs/a=1:gamma=3,gate=none", "episodes=2", "magical"]) == 0
+    assert seen[0].encoders == ["runs/a=1:gamma=3,gate=none", "magical"]
+    assert seen[0].episodes == 2
+
+
+def test_a_second_word_where_one_is_wanted(capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, error = run(capsys, "evaluate", "runs/a", "runs/b")
+    assert_one_sentence(status, error, "'runs/b' is not a setting")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mint_rl.training.statistics import bootstrap_interval
+from mint_rl.training.statistics import bootstrap_interval, stratified_interval
 
 
 def test_agrees_with_the_normal_approximation() -> None:
@@ -34,3 +34,12 @@ def test_lies_within_the_data_and_repeats(values: list[float]) -> None:
 def test_no_values() -> None:
     with pytest.raises(ValueError, match="a list of numbers"):
         bootstrap_interval([])
+
+
+def test_groups_are_drawn_from_one_by_one() -> None:
+    low, high = stratified_interval([[0.0, 1.0] * 50, [5.0] * 10])
+    one_low, one_high = bootstrap_interval([0.0, 1.0] * 50)
+    # the second group is certain: it halves the first one's interval and shifts it by 2.5
+    assert (low, high) == (pytest.approx(one_low / 2 + 2.5), pytest.approx(one_high / 2 + 2.5))
+    with pytest.raises(ValueError, match="at least one group"):
+        stratified_interval([])

@@ -1,0 +1,45 @@
+"""Encoders with other inference settings, named in a word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mint_rl.errors import UserError
+from mint_rl.keypoints.encoder import EncoderConfig, KeypointEncoder
+from mint_rl.keypoints.inference_settings import describe_settings, load_with_settings
+
+
+def saved(folder: Path) -> str:
+    config = EncoderConfig(num_keypoints=3, gamma=7.0, gate=0.25, window=0.5)
+    return str(KeypointEncoder(config).save_pretrained(folder))
+
+
+def test_settings_replace_those_of_the_file(tmp_path: Path) -> None:
+    word = saved(tmp_path / "run=3:a")
+    assert describe_settings(load_with_settings(word)) == "γ 7, window 0.5, gate 0.25"
+    changed = load_with_settings(f"{word}:gamma=12,gate=none")
+    assert (changed.config.gamma, changed.config.gate, changed.config.window) == (12.0, None, 0.5)
+    assert describe_settings(changed) == "γ 12, window 0.5, gate none"
+    assert load_with_settings(f"{word}:window=0.125").config.window == 0.125
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("gama=3", r"unknown inference setting 'gama' \(did you mean 'gamma'\?\)"),
+        ("gamma=none", "sets gamma to 'none'"),
+        ("gate=", "sets gate to ''"),
+        ("gate=nan", "must be numbers"),
+        ("window=0", "must be above 0"),
+    ],
+)
+def test_bad_settings(tmp_path: Path, settings: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load_with_settings(f"{saved(tmp_path / 'encoder')}:{settings}")
+
+
+def test_no_name() -> None:
+    with pytest.raises(UserError, match="empty"):
+        load_with_settings("")
