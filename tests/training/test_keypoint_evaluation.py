@@ -181,7 +181,7 @@ def folder_of(variable: str) -> Path:
 
 
 def test_published_weights_on_peoples_demonstrations(tmp_path: Path) -> None:
-    """Measured independently, on other demonstrations: DOP 1, TOP 1, UAK 3.9, RAK 1.75, 12.9 active, .967 kept."""
+    """Measured independently, on more of them: DOP, TOP 1, UAK 3.9, RAK 1.75, 12.9 active, .967 kept."""
     weights = folder_of("MINT_RL_REFERENCE_WEIGHTS") / "MINT_MAGICAL.pt"
     demonstrations = folder_of("MINT_RL_MAGICAL_DEMOS")
     data = []
