@@ -12,14 +12,15 @@ from mint_rl.errors import UserError
 
 
 @contextmanager
-def atomic_path(target: str | Path) -> Iterator[Path]:
+def atomic_path(target: str | Path, option: str = "--out") -> Iterator[Path]:
     """Yield a temporary path beside `target`; rename it to `target` when the block ends without an error.
 
     The temporary name keeps the suffix, so that libraries which choose a format by it still work.
+    option: what chooses another folder, see `writable_folder`.
     Raises `UserError` if the folder cannot be written.
     """
     target = Path(target)
-    writable_folder(target.parent)
+    writable_folder(target.parent, option)
     handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
     os.close(handle)
     # mkstemp makes the file private; give the result the permissions that open() would have given it.
@@ -40,8 +41,11 @@ def write_text(target: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def writable_folder(folder: str | Path) -> Path:
-    """Make `folder` if it is missing and return it; `UserError` if it is a file or cannot be written."""
+def writable_folder(folder: str | Path, option: str = "--out") -> Path:
+    """Make `folder` if it is missing and return it; `UserError` if it is a file or cannot be written.
+
+    option: what chooses another folder on the command line, for the message.
+    """
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -50,7 +54,7 @@ def writable_folder(folder: str | Path) -> Path:
     except OSError as error:
         reason = error.strerror or str(error)
         raise UserError(
-            f"cannot write to the folder '{folder}': {reason}; choose another with --out"
+            f"cannot write to the folder '{folder}': {reason}; choose another with {option}"
         ) from error
     return folder
 
@@ -63,3 +67,9 @@ def new_folder(folder: Path) -> Path:
         taken += 1
         candidate = folder.with_name(f"{folder.name}-{taken}")
     return writable_folder(candidate)
+
+
+def cache_folder(name: str) -> Path:
+    """mint-rl/`name` in the user's cache folder (XDG_CACHE_HOME or ~/.cache), whether it exists or not."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return Path(home) / "mint-rl" / name

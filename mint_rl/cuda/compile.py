@@ -12,14 +12,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
-import os
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from mint_rl.errors import UserError
-from mint_rl.files import atomic_path
+from mint_rl.files import atomic_path, cache_folder
 
 HEADERS = ("lanes.cuh", "strip.cuh", "entropy.cuh")
 WARPS = 4  # in a block; each computes one strip
@@ -84,7 +83,7 @@ def compiled(program: Program, architecture: str, folder: Path | None = None) ->
     architecture: as for `compile_program`. folder: of the cache; None for the user's.
     Raises `CompilationError`.
     """
-    folder = default_folder() if folder is None else folder
+    folder = cache_folder("kernels") if folder is None else folder
     digest = hashlib.sha256(repr((program, architecture, nvrtc_version())).encode()).hexdigest()
     path = folder / f"{Path(program.name).stem}-{architecture}-{digest[:24]}.bin"
     try:
@@ -173,12 +172,6 @@ def nvrtc_version() -> str:
     status, major, minor = nvrtc.nvrtcVersion()
     _checked(nvrtc, (status,))
     return f"{major}.{minor}"
-
-
-def default_folder() -> Path:
-    """Where compiled kernels are kept: mint-rl/kernels in the user's cache folder."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(home) / "mint-rl" / "kernels"
 
 
 @functools.cache

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from mint_rl.data.videos.stored_array import StoredArray, store_array
+from mint_rl.data.videos.video_set import Video
 from mint_rl.keypoints.gate import entropy_image
 
 # To be counted up when the numbers that preprocessing or entropy give for a frame change.
@@ -18,7 +19,7 @@ _PIXELS_AT_ONCE = 2**21
 
 
 def entropy_images(
-    videos: Sequence[NDArray[np.uint8] | StoredArray], preprocessing: str, region: int
+    videos: Sequence[Video], preprocessing: str, region: int
 ) -> list[NDArray[np.float32] | StoredArray]:
     """The entropy (T, H, W) float32 of each video (T, H, W, C), in nats; see `entropy_image`.
 
@@ -39,7 +40,7 @@ def entropy_images(
     return results
 
 
-def _stored(video: NDArray[np.uint8] | StoredArray, preprocessing: str, region: int) -> StoredArray | None:
+def _stored(video: Video, preprocessing: str, region: int) -> StoredArray | None:
     """What an earlier run left, if it is there and whole."""
     if not isinstance(video, StoredArray):
         return None
@@ -50,9 +51,7 @@ def _stored(video: NDArray[np.uint8] | StoredArray, preprocessing: str, region: 
     return found if found.shape == video.shape[:3] and found.dtype == np.float32 else None
 
 
-def _compute(
-    video: NDArray[np.uint8] | StoredArray, preprocessing: str, region: int
-) -> NDArray[np.float32] | StoredArray:
+def _compute(video: Video, preprocessing: str, region: int) -> NDArray[np.float32] | StoredArray:
     parts = _parts(video, preprocessing, region)
     if not isinstance(video, StoredArray):
         return np.concatenate(list(parts))
@@ -61,9 +60,7 @@ def _compute(
     return StoredArray(path)
 
 
-def _parts(
-    video: NDArray[np.uint8] | StoredArray, preprocessing: str, region: int
-) -> Iterator[NDArray[np.float32]]:
+def _parts(video: Video, preprocessing: str, region: int) -> Iterator[NDArray[np.float32]]:
     """A few frames at a time: the preprocessing of colour frames takes many times their memory."""
     count = max(1, _PIXELS_AT_ONCE // int(np.prod(video.shape[1:3])))
     for start in range(0, len(video), count):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
-import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mint_rl.data.videos.video_set import Video
 from mint_rl.errors import UserError
 from mint_rl.files import new_folder, writable_folder, write_text
 from mint_rl.keypoints.encoder import KeypointEncoder
@@ -24,6 +23,7 @@ from mint_rl.keypoints.encoder_files import CONFIG_FILE as ENCODER_CONFIG_FILE
 from mint_rl.keypoints.encoder_files import read_json_object
 from mint_rl.keypoints.gate import choose_gate
 from mint_rl.training.pretrain_config import PretrainConfig
+from mint_rl.training.pretrain_data import load_videos, split_videos
 from mint_rl.training.pretrain_loop import (
     SNAPSHOT_FOLDER,
     Callback,
@@ -83,7 +83,7 @@ def _pretrain(
     folder = _run_folder(config)
     started = time.process_time()
     videos = load_videos(config, say)
-    training, validation = split_videos(videos, config.validation_share, config.seed)
+    training, validation = split_videos(videos.videos, config.validation_share, config.seed)
     pairs = VideoPairs(training, config.preprocessing, config.region)
     held_out = VideoPairs(validation, config.preprocessing, config.region) if validation else None
     prepared = time.process_time()
@@ -92,7 +92,7 @@ def _pretrain(
     optimiser = torch.optim.Adam(
         encoder.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
-    run = PretrainingRun(config, folder, encoder, optimiser, pairs, _fingerprint(videos))
+    run = PretrainingRun(config, folder, encoder, optimiser, pairs, videos.fingerprint())
     if config.resume:
         run.restore()
     else:
@@ -120,6 +120,7 @@ def _pretrain(
         "steps": run.done,
         "interrupted": interrupted,
         "videos": len(videos),
+        "skipped_videos": videos.broken,
         "pairs": len(pairs),
         "training": run.values,
         "validation": validate(encoder, held_out, config) if held_out else None,
@@ -141,31 +142,7 @@ def _pretrain(
     return PretrainResult(folder, encoder, run.done, interrupted, metrics["warnings"], metrics, examples)
 
 
-def load_videos(config: PretrainConfig, say: Callable[[str], None]) -> list[NDArray[np.uint8]]:
-    """The videos (T, H, W, 3) of the demonstration files, or of rollouts made for the purpose."""
-    if config.data:
-        from mint_rl.data.demonstrations import read_demonstrations
-
-        return [demo.images for path in config.data for demo in read_demonstrations(path).demonstrations]
-    from mint_rl.envs.magical.recording import collect_frames
-
-    say("recording rollouts of the eight MAGICAL tasks")
-    videos: list[NDArray[np.uint8]] = collect_frames(seed=config.seed)
-    return videos
-
-
-def split_videos(
-    videos: Sequence[NDArray[np.uint8]], share: float, seed: int
-) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
-    """Videos for training and validation: a share of them, drawn by the seed, and never the last one left."""
-    held_out = min(math.ceil(share * len(videos)), len(videos) - 1)
-    order = np.random.default_rng(seed).permutation(len(videos))
-    chosen = set(order[:held_out].tolist()) if held_out > 0 else set()
-    training = [video for number, video in enumerate(videos) if number not in chosen]
-    return training, [videos[number] for number in sorted(chosen)]
-
-
-def _examples(videos: Sequence[NDArray[np.uint8]], count: int = 8) -> NDArray[np.uint8]:
+def _examples(videos: Sequence[Video], count: int = 8) -> NDArray[np.uint8]:
     """Frames spread evenly over the videos and over time."""
     frames = [(video, step) for video in range(len(videos)) for step in range(len(videos[video]))]
     chosen = np.linspace(0, len(frames) - 1, count).round().astype(int)
@@ -197,11 +174,3 @@ def _clear(folder: Path) -> None:
     for name in (SNAPSHOT_FOLDER, TENSORBOARD_FOLDER):
         shutil.rmtree(folder / name, ignore_errors=True)
     (folder / LOG_FILE).unlink(missing_ok=True)
-
-
-def _fingerprint(videos: Sequence[NDArray[np.uint8]]) -> str:
-    digest = hashlib.sha256()
-    for video in videos:
-        digest.update(repr(video.shape).encode())
-        digest.update(np.ascontiguousarray(video).tobytes())
-    return digest.hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from mint_rl.data.videos.config import VideoConfig
 from mint_rl.entropy import PREPROCESSINGS
 from mint_rl.entropy.checks import REGIONS
 from mint_rl.errors import UserError, unknown_name
@@ -12,10 +13,12 @@ from mint_rl.options import option
 
 
 @dataclass
-class PretrainConfig:
+class PretrainConfig(VideoConfig):
     """Everything that decides a pretraining run."""
 
-    data: list[str] = option([], "demonstration files; none: rollouts of the eight tasks")
+    data: list[str] = option(
+        [], "videos, folders of videos or images, lists of paths, data sets; none: rollouts of MAGICAL"
+    )
     seed: int = option(0, "decides rollouts, initial weights, batches and the validation split")
     out: str | None = option(None, "the run folder; none: a new one in runs/")
     overwrite: bool = option(False, "allow `out` to hold an earlier run, which is replaced")
@@ -50,6 +53,7 @@ class PretrainConfig:
     device: str = option("cpu", "where to train: cpu, cuda or cuda:<number>")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         lowest = {
             "seed": 0, "steps": 1, "pairs": 1, "warmup": 0, "final_rate": 0.0, "weight_decay": 0.0,
             "shift": 0, "num_keypoints": 1, "validation_share": 0.0, "log_every": 1, "save_every": 1,

@@ -15,11 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mint_rl.data.videos.stored_array import StoredArray
+from mint_rl.data.videos.video_set import Video
 from mint_rl.errors import UserError
 from mint_rl.training.entropy_images import entropy_images
-
-Video = NDArray[np.uint8] | StoredArray
 
 
 class VideoPairs:

@@ -15,7 +15,8 @@ import torch
 from mint_rl.data.demonstrations import Demonstration, DemonstrationSet, write_demonstrations
 from mint_rl.errors import UserError
 from mint_rl.keypoints.pretrained import load_encoder
-from mint_rl.training.pretrain import PretrainConfig, PretrainResult, pretrain, split_videos
+from mint_rl.training.pretrain import PretrainConfig, PretrainResult, pretrain
+from mint_rl.training.pretrain_data import split_videos
 from mint_rl.training.pretrain_loop import learning_rate
 
 

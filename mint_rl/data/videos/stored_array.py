@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import mmap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from mint_rl.errors import UserError
 from mint_rl.files import atomic_path
 
+CACHE_OPTION = "--cache"  # chooses another folder on the command line
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -75,26 +77,36 @@ def store_array(path: Path, parts: Iterable[NDArray[Any]]) -> str:
     digest = hashlib.sha256()
     shape: tuple[int, ...] = ()
     dtype = np.dtype(np.uint8)
+    with (
+        writing_to(path.parent),
+        atomic_path(path, CACHE_OPTION) as temporary,
+        temporary.open("wb") as file,
+    ):
+        for part in parts:
+            if not shape:
+                shape, dtype = (0, *part.shape[1:]), part.dtype
+                _write_header(file, shape, dtype)
+            shape = (shape[0] + len(part), *shape[1:])
+            data = np.ascontiguousarray(part).data
+            file.write(data)
+            digest.update(data)
+        file.seek(0)
+        # The header leaves room for a longer first axis, so it can be written again when that is known.
+        _write_header(file, shape, dtype)
+    return digest.hexdigest()
+
+
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """`UserError` for an `OSError` inside the block, such as a full disk."""
     try:
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            for part in parts:
-                if not shape:
-                    shape, dtype = (0, *part.shape[1:]), part.dtype
-                    _write_header(file, shape, dtype)
-                shape = (shape[0] + len(part), *shape[1:])
-                data = np.ascontiguousarray(part).data
-                file.write(data)
-                digest.update(data)
-            file.seek(0)
-            # The header leaves room for a longer first axis, so it can be written again when that is known.
-            _write_header(file, shape, dtype)
+        yield
     except OSError as error:
         problem = "its disk is full" if error.errno in _FULL else error.strerror or str(error)
         raise UserError(
-            f"cannot write to the cache folder '{path.parent}': {problem}; make room, take fewer or smaller "
-            "frames, or choose another folder with --cache"
+            f"cannot write to the cache folder '{folder}': {problem}; make room, take fewer or smaller "
+            f"frames, or choose another folder with {CACHE_OPTION}"
         ) from error
-    return digest.hexdigest()
 
 
 def _write_header(file: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
