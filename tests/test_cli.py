@@ -86,6 +86,15 @@ def test_flags_and_settings_mean_the_same_and_the_setting_wins(monkeypatch: pyte
     assert all(one == seen[0] for one in seen)
 
 
+def test_settings_behind_a_flag_with_many_values_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    verb = VERBS["pretrain"]
+    monkeypatch.setitem(VERBS, "pretrain", type(verb)(**{**vars(verb), "run": lambda c: seen.append(c) or 0}))
+    assert main(["pretrain", "--data", "clips", "more/a=b.mp4", "steps=20", "loss.sigma=7"]) == 0
+    assert (seen[0].data, seen[0].steps, seen[0].loss.sigma) == (["clips", "more/a=b.mp4"], 20, 7)
+    assert main(["pretrain", "--data", "steps=20"]) == 2
+
+
 def test_paths_with_reserved_characters_arrive_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     config = VERBS["demos record"]

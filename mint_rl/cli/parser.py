@@ -154,6 +154,11 @@ def _overrides(verb: Verb, every: list[Setting], options: argparse.Namespace) ->
         value = given.get(setting.key)
         if value is None:
             continue
+        if isinstance(value, list):  # a flag with many values takes the key=value words behind it too
+            words += [word for word in value if _SETTING.match(word)]
+            value = [word for word in value if not _SETTING.match(word)]
+            if not value:
+                raise UserError(f"--{setting.key.replace('_', '-')} needs a value; '{words[-1]}' is a setting")
         text = f"[{','.join(map(_quoted, value))}]" if isinstance(value, list) else _quoted(value)
         overrides.append(f"{setting.key}={text}")
     # The policy is chosen before its settings are changed.
