@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
-import numpy as np
-from gymnasium import spaces
-from numpy.typing import NDArray
 
-from mint_rl.errors import UserError
+from mint_rl.envs.keypoint_formats import keypoint_space
+from mint_rl.envs.keypoint_view import UNSAVED, KeypointView, ViewOptions, check_renders, name_of
 
 if TYPE_CHECKING:
     from mint_rl.keypoints.encoder import KeypointEncoder
 
-_UNSAVED = "<a KeypointEncoder object>"
+__all__ = ["KeypointObs", "keypoint_space"]
 
 
-class KeypointObs(
-    gym.ObservationWrapper[NDArray[np.float32], Any, NDArray[np.uint8]], gym.utils.RecordConstructorArgs
-):
+class KeypointObs(gym.ObservationWrapper[Any, Any, Any], gym.utils.RecordConstructorArgs):
     """Replace an image observation by the keypoints that a frozen encoder finds in it.
 
     The observation becomes `Box((K, 3))` float32: x (rightwards) and y (downwards) in [0, 1] of the image and
-    the status in [0, 1] of each of the K keypoints. With `descriptors=True` it is `Box((K, 3 + D))`: the
-    encoder's own features, sampled at each keypoint, follow; they are not bounded. A policy that has to know
-    how objects are turned needs them.
+    the status in [0, 1] of each of the K keypoints, which is active above 0.5. With `descriptors=True` it is
+    `Box((K, 3 + D))`: the encoder's own features, sampled at each keypoint, follow; they are not bounded. A
+    policy that has to know how objects are turned needs them.
 
-    Frames of another size than the encoder was trained on are resized by area averaging. The encoder runs in
-    evaluation mode on the CPU; nothing that trains a policy on top of the wrapper can change it.
+    Images may have any size, rows or colours first, be grey or colour, single or stacked. Another size than
+    the encoder was trained on is resized by area averaging, as in training. The encoder runs in evaluation
+    mode; nothing that trains a policy on top of the wrapper can change it.
 
     Example:
         >>> env = gym.make("magical/MoveToCorner-Demo-v0")  # doctest: +SKIP
@@ -38,15 +36,31 @@ class KeypointObs(
         >>> env.observation_space.shape  # doctest: +SKIP
         (4, 25, 53)
 
+    For many environments at once, `mint_rl.envs.vector.KeypointObs` wraps a vector environment.
+
     Args:
-        env: An environment whose observations are uint8 images of shape (H, W, C).
-        encoder: The name of a shipped encoder, a folder written by `KeypointEncoder.save_pretrained`, or a
-            `KeypointEncoder`. `env.spec` remembers a name or a folder, so that `gym.make(env.spec)` rebuilds
-            the wrapped environment; an encoder object has to be saved for that.
+        env: An environment that observes uint8 images, or that renders them (`source="render"`).
+        encoder: The name of a shipped encoder, a folder written by `KeypointEncoder.save_pretrained`, a hub
+            id, or a `KeypointEncoder`. `env.spec` remembers a name or a folder, so that `gym.make(env.spec)`
+            rebuilds the wrapped environment; an encoder object has to be saved for that.
         descriptors: Append the D features sampled at each keypoint.
+        format: "box" is the array alone; "dict" has it as "nodes", a "mask" (K,) of the active keypoints, and
+            all that the observation held beside the image; "graph" is a `spaces.Graph` of K nodes without
+            edges. A stack of T frames gives arrays (T, K, …) in "box" and "dict".
+        coordinates: x and y in "unit" [0, 1], "centred" [−1, 1] or "pixels" of the observed image, columns 0
+            to W − 1 and rows 0 to H − 1: both ends are the centres of the outermost pixels.
+        key: The entry of a Dict observation that is the image.
+        layout: The axes of the image by letters, T frames, H rows, W columns, C colours, where the shape does
+            not tell them: "HWT" for grey frames stacked in the last axis. By default the shape tells.
+        source: "observation", or "render" for the pictures of an environment made with
+            `render_mode="rgb_array"`; in a dict its own observation is kept, as "state" unless it is a Dict.
+        pixels: In a dict, pass the image through too, under its own key or as "pixels".
+        device: Where the encoder works, such as "cuda"; by default where it is, the CPU for a name. An
+            encoder object is moved there.
 
     Raises:
-        UserError: The observations are not such images, or the encoder is unknown or unreadable.
+        UserError: There are no such images, an argument cannot be, or the encoder is unknown or unreadable;
+            from `reset` and `step`, the environment gave another image than its space promises.
     """
 
     def __init__(
@@ -54,72 +68,47 @@ class KeypointObs(
         env: gym.Env[Any, Any],
         encoder: str | Path | KeypointEncoder = "magical",
         descriptors: bool = False,
+        *,
+        format: str = "box",
+        coordinates: str = "unit",
+        key: str | None = None,
+        layout: str | None = None,
+        source: str = "observation",
+        pixels: bool = False,
+        device: str | None = None,
     ) -> None:
+        options = ViewOptions(descriptors, format, coordinates, key, layout, source, pixels, device)
         # First, and by name or folder: gymnasium deep-copies what is recorded and writes it to JSON.
-        gym.utils.RecordConstructorArgs.__init__(self, encoder=_reference(encoder), descriptors=descriptors)
-        gym.ObservationWrapper.__init__(self, env)
-        from mint_rl.keypoints.pretrained import load_encoder  # imports torch
-
-        if encoder == _UNSAVED:
-            raise UserError(
-                "this specification was made with a KeypointEncoder object, which it cannot hold: call "
-                "encoder.save_pretrained(folder) and wrap with KeypointObs(env, encoder=folder)"
-            )
-        self.encoder = load_encoder(encoder)
-        _check_images(env, self.encoder.config.in_channels)
-        self.descriptors = descriptors
-        self.observation_space = keypoint_space(  # type: ignore[assignment]  # gymnasium's Box is generic
-            self.encoder.num_keypoints, self.encoder.descriptor_dim if descriptors else 0
+        gym.utils.RecordConstructorArgs.__init__(
+            self, encoder=_reference(encoder), **dataclasses.asdict(options)
         )
+        gym.ObservationWrapper.__init__(self, env)
+        picture = None
+        if source == "render":
+            check_renders(env)
+            env.reset()
+            picture = env.render()
+        self.view = KeypointView(name_of(env), env.observation_space, picture, encoder, options)
+        self.observation_space = self.view.space
 
-    def observation(self, observation: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Keypoints (K, 3) or (K, 3 + D), float32, of one frame (H, W, C), uint8."""
-        keypoints: NDArray[np.float32] = self.encoder.encode(observation, descriptors=self.descriptors)
-        return keypoints
+    @property
+    def encoder(self) -> KeypointEncoder:
+        """The frozen encoder."""
+        return self.view.encoder
 
-
-def keypoint_space(num_keypoints: int, descriptor_dim: int = 0) -> spaces.Box:
-    """The space of K keypoints (x, y, status in [0, 1]) followed by D unbounded descriptor features."""
-    low = np.zeros((num_keypoints, 3 + descriptor_dim), np.float32)
-    high = np.ones_like(low)
-    low[:, 3:] = -np.inf
-    high[:, 3:] = np.inf
-    return spaces.Box(low, high, dtype=np.float32)
+    def observation(self, observation: Any) -> Any:
+        """The keypoints of one observation, in the format asked for."""
+        view = self.view
+        image = self.env.render() if view.options.source == "render" else view.image(observation)
+        return view.formatted(view.keypoints(view.frames([image]))[0], observation, image)
 
 
 def _reference(encoder: str | Path | KeypointEncoder) -> str:
-    """What a specification records: a shipped name as it is, a folder by its absolute path."""
+    """What a specification records: a shipped name or a hub id as it is, a folder by its absolute path."""
     from mint_rl.keypoints.encoder_files import shipped_encoders
 
     if not isinstance(encoder, str | Path):
-        return _UNSAVED
+        return UNSAVED
     if str(encoder) in shipped_encoders() or not Path(encoder).exists():
         return str(encoder)
     return str(Path(encoder).resolve())
-
-
-def _check_images(env: gym.Env[Any, Any], channels: int) -> None:
-    space = env.observation_space
-    name = env.spec.id if env.spec is not None else type(env.unwrapped).__name__
-    needs = f"KeypointObs needs uint8 images of shape (height, width, {channels})"
-    if isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) == 4:
-        raise UserError(
-            f"{needs}, but '{name}' gives stacked frames of shape {space.shape}: "
-            "wrap with KeypointObs first and with FrameStackObservation after it"
-        )
-    if not isinstance(space, spaces.Box) or len(space.shape) != 3:
-        raise UserError(
-            f"{needs}, but '{name}' gives {_describe(space)}: make it observe its pictures first, for "
-            "example with gymnasium.wrappers.AddRenderObservation(env)"
-        )
-    if space.dtype != np.uint8 or space.shape[2] != channels:
-        raise UserError(
-            f"{needs}, but '{name}' gives {_describe(space)}: convert it first, for example with "
-            "gymnasium.wrappers.TransformObservation"
-        )
-
-
-def _describe(space: spaces.Space[Any]) -> str:
-    if isinstance(space, spaces.Box):
-        return f"{space.dtype} arrays of shape {space.shape}"
-    return f"observations of type {type(space).__name__}"
