@@ -57,11 +57,9 @@ def image_sequence(folder: Path, images: Sequence[Path], times: Sequence[float] 
 
 
 def natural(path: Path) -> list[tuple[bool, int, str]]:
-    """A key that sorts frame2 before frame10."""
-    return [
-        (word.isdigit(), int(word) if word.isdigit() else 0, word)
-        for word in re.findall(r"[0-9]+|[^0-9]+", str(path))
-    ]
+    """A key that sorts frame2 before frame10, and numbers before letters."""
+    words = re.findall(r"[0-9]+|[^0-9]+", str(path))
+    return [(False, int(word), word) if word.isdecimal() else (True, 0, word) for word in words]
 
 
 def sampled(frames: Iterator[Frame], fps: float | None, stride: int, most: int | None) -> Iterator[Frame]:
