@@ -14,6 +14,20 @@ def _evaluate(config: Any) -> int:
     return DONE
 
 
+def _video(config: Any) -> int:
+    from mint_rl.viz.keypoint_video import keypoint_video
+
+    keypoint_video(config)
+    return DONE
+
+
+def _plot(config: Any) -> int:
+    from mint_rl.viz.keypoint_report import plot_keypoints
+
+    plot_keypoints(config)
+    return DONE
+
+
 VERBS = {
     "keypoints evaluate": Verb(
         "score encoders' keypoints against masks: objects found, tracked and kept",
@@ -25,5 +39,26 @@ VERBS = {
         _evaluate,
         config="keypoint_evaluation",
         positional="encoders",
+    ),
+    "keypoints video": Verb(
+        "film an encoder's keypoints, with trails and identities, on a video or in an environment",
+        (
+            "mint-rl keypoints video magical MakeLine-TestJitter",
+            "mint-rl keypoints video runs/encoder holiday.mp4 --frames 300 --size 640",
+            "mint-rl keypoints video magical demos/human.hdf5 --videos 3 --inactive",
+        ),
+        _video,
+        config="keypoint_video",
+        positional="encoder source",
+    ),
+    "keypoints plot": Verb(
+        "plot active keypoints over time, and what the losses see: entropy, what is new, what is covered",
+        (
+            "mint-rl keypoints plot magical MakeLine-TestAll",
+            "mint-rl keypoints plot runs/encoder holiday.mp4 --out runs/holiday",
+        ),
+        _plot,
+        config="keypoint_plot",
+        positional="encoder source",
     ),
 }

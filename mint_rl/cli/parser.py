@@ -25,8 +25,8 @@ class Verb:
 
     config:     the configuration whose settings are its flags; None for a verb with arguments alone
     arguments:  adds the arguments of a verb without a configuration to its parser
-    positional: the setting or argument that is given without a flag, such as the run of `evaluate`; a setting
-                that is a list takes several words
+    positional: the settings given without flags, such as the run of `evaluate`, as words; the last one
+                takes several values if it is a list
     """
 
     summary: str
@@ -34,7 +34,7 @@ class Verb:
     run: Callable[[Any], int]
     config: str | None = None
     arguments: Callable[[argparse.ArgumentParser], None] | None = None
-    positional: str | None = None
+    positional: str = ""
 
 
 def run_verb(name: str, verb: Verb, words: list[str]) -> int:
@@ -112,11 +112,12 @@ def _parser(name: str, verb: Verb, every: list[Setting]) -> argparse.ArgumentPar
 
 
 def _usage(verb: Verb, every: list[Setting]) -> str:
-    """The positional setting: `<run> `, `<encoders ...> ` or nothing."""
-    if verb.positional is None:
-        return ""
-    many = any(setting.key == verb.positional and setting.kind is list for setting in every)
-    return f"<{verb.positional}{' ...' if many else ''}> "
+    """The settings without flags: `<run> `, `<encoders ...> ` or nothing."""
+    return "".join(f"<{key}{' ...' if _is_list(key, every) else ''}> " for key in verb.positional.split())
+
+
+def _is_list(key: str, every: list[Setting]) -> bool:
+    return any(setting.key == key and setting.kind is list for setting in every)
 
 
 def _add_flag(parser: argparse.ArgumentParser, setting: Setting) -> None:
@@ -143,13 +144,15 @@ def _overrides(verb: Verb, every: list[Setting], options: argparse.Namespace) ->
     overrides = []
     if given.get("policy") is not None:
         overrides.append(f"policy={given['policy']}")
-    if verb.positional:
-        many = any(setting.key == verb.positional and setting.kind is list for setting in every)
-        values = [word for word in words if not _SETTING.match(word)][: None if many else 1]
-        words = [word for word in words if word not in values]
+    bare = [word for word in words if not _SETTING.match(word)]
+    words = [word for word in words if _SETTING.match(word)]
+    for key in verb.positional.split():
+        many = _is_list(key, every)
+        values, bare = (bare, []) if many else (bare[:1], bare[1:])
         if values:
             quoted = ",".join(map(_quoted, values))
-            overrides.append(f"{verb.positional}={f'[{quoted}]' if many else quoted}")
+            overrides.append(f"{key}={f'[{quoted}]' if many else quoted}")
+    words += bare  # which nothing asked for: they are reported as no settings
     for setting in every:
         value = given.get(setting.key)
         if value is None:

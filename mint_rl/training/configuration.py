@@ -22,7 +22,10 @@ _SCHEMAS = {
     "bc": "mint_rl.training.bc_config:BCConfig",
     "evaluate": "mint_rl.training.evaluate:EvaluateConfig",
     "record": "mint_rl.training.record:RecordConfig",
+    "export": "mint_rl.training.export:ExportConfig",
     "keypoint_evaluation": "mint_rl.training.keypoint_evaluation:KeypointEvaluationConfig",
+    "keypoint_video": "mint_rl.viz.keypoint_video:KeypointVideoConfig",
+    "keypoint_plot": "mint_rl.viz.keypoint_report:KeypointPlotConfig",
 }
 _POLICIES = {
     "interaction": "mint_rl.policies.interaction:InteractionConfig",

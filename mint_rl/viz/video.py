@@ -12,7 +12,7 @@ from mint_rl.errors import UserError
 from mint_rl.files import atomic_path
 
 
-def write_video(path: str | Path, frames: Iterable[NDArray[np.uint8]], fps: int = 8) -> Path:
+def write_video(path: str | Path, frames: Iterable[NDArray[np.uint8]], fps: float = 8) -> Path:
     """Write (H, W, 3) uint8 RGB frames of equal, even size to an .mp4 file; `fps` frames a second.
 
     MAGICAL's simulator runs at 8 frames a second, so the default plays at real speed.
