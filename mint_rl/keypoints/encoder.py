@@ -110,7 +110,8 @@ class KeypointEncoder(nn.Module):
             maps = _as_in_a_batch(layer, maps) if alone else layer(maps)
             if index == _BOTTLENECK:
                 bottleneck = maps
-        coordinates, peaks = soft_argmax(maps, None if self.training else self.config.window)
+        # float() for networks that run in bfloat16, in which the peaks would be a multiple of 1/16.
+        coordinates, peaks = soft_argmax(maps.float(), None if self.training else self.config.window)
         status = torch.sigmoid(self.config.status_slope * (peaks - self.config.gamma))
         if self.config.gate is not None and not self.training:
             entropy = entropy_image(frames, self.config.preprocessing, self.config.region)

@@ -92,7 +92,7 @@ def _pretrain(
     optimiser = torch.optim.Adam(
         encoder.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
-    run = PretrainingRun(config, folder, encoder, optimiser, pairs, videos.fingerprint())
+    run = PretrainingRun(config, folder, encoder, optimiser, pairs, held_out or pairs, videos.fingerprint())
     if config.resume:
         run.restore()
     else:
@@ -118,6 +118,7 @@ def _pretrain(
     )
     metrics: dict[str, Any] = {
         "steps": run.done,
+        "kept_step": run.done if interrupted else run.best.step,
         "interrupted": interrupted,
         "videos": len(videos),
         "skipped_videos": videos.broken,

@@ -11,6 +11,8 @@ from mint_rl.errors import UserError, unknown_name
 from mint_rl.keypoints.mint import MintLossConfig
 from mint_rl.options import option
 
+PRECISIONS = ("float32", "bfloat16")
+
 
 @dataclass
 class PretrainConfig(VideoConfig):
@@ -47,16 +49,19 @@ class PretrainConfig(VideoConfig):
     loss: MintLossConfig = field(default_factory=MintLossConfig)
 
     validation_share: float = option(0.1, "share of the videos that is held out, whole")
+    validate_every: int = option(250, "steps between looks at the held-out videos; the best step is kept")
     log_every: int = option(50, "steps between log records")
     save_every: int = option(250, "steps between snapshots, from which a run can be resumed")
     threads: int = option(1, "CPU threads: the numbers of a run depend on it")
     device: str = option("cpu", "where to train: cpu, cuda or cuda:<number>")
+    precision: str = option("float32", "of the network while training: float32, or bfloat16 for GPUs")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         lowest = {
             "seed": 0, "steps": 1, "pairs": 1, "warmup": 0, "final_rate": 0.0, "weight_decay": 0.0,
             "shift": 0, "num_keypoints": 1, "validation_share": 0.0, "log_every": 1, "save_every": 1,
+            "validate_every": 1,
             "threads": 1,
         }  # fmt: skip
         for name, limit in lowest.items():
@@ -80,6 +85,8 @@ class PretrainConfig(VideoConfig):
             raise unknown_name("preprocessing", self.preprocessing, PREPROCESSINGS)
         if self.region not in REGIONS:
             raise UserError(f"the option 'region' must be one of {REGIONS}, got {self.region}")
+        if self.precision not in PRECISIONS:
+            raise unknown_name("precision", self.precision, PRECISIONS)
         if self.resume and self.out is None:
             raise UserError("resume=true needs the folder of the run to go on with: give --out")
         if self.resume and self.overwrite:

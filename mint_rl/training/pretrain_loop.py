@@ -18,6 +18,7 @@ from mint_rl.errors import UserError
 from mint_rl.keypoints.encoder import KeypointEncoder, Keypoints
 from mint_rl.keypoints.encoder_config import EncoderConfig
 from mint_rl.keypoints.mint import MintTerms, mint_loss
+from mint_rl.training.best_checkpoint import BestCheckpoint
 from mint_rl.training.failure_signs import failure_signs, measure
 from mint_rl.training.interruption import Interruption
 from mint_rl.training.prefetch import Prefetch
@@ -41,10 +42,12 @@ class PretrainingRun:
         encoder: KeypointEncoder,
         optimiser: torch.optim.Optimizer,
         pairs: VideoPairs,
+        watched: VideoPairs,
         fingerprint: str,
     ) -> None:
         self.config, self.folder, self.encoder, self.optimiser = config, folder, encoder, optimiser
-        self.pairs, self.fingerprint = pairs, fingerprint
+        self.pairs, self.watched, self.fingerprint = pairs, watched, fingerprint
+        self.best = BestCheckpoint()  # by the loss on `watched`, the videos held out from training
         self.done = 0
         self.seconds = 0.0
         self.waited = 0.0  # seconds of this process in which a step waited for its pairs
@@ -76,13 +79,25 @@ class PretrainingRun:
                 self.done += 1
                 self.seconds += time.process_time() - clock
                 bar.update()
+                if self.done % config.validate_every == 0 or self.done == config.steps:
+                    self.watch()
                 if self.done % config.log_every == 0 or self.done == config.steps:
                     self.report(log, callbacks, lambda line: bar.write(line) if say is print else say(line))
                     bar.set_postfix(loss=f"{self.values['total']:.1f}", active=f"{self.values['active']:.1f}")
                 if self.done % config.save_every == 0 and self.done < config.steps:
                     self.save()
             self.waited += batches.waited
+        if self.done == config.steps:
+            self.best.load_into(self.encoder)
         return self.done < config.steps
+
+    def watch(self) -> None:
+        """Measure the loss on the watched videos and keep the weights if it is the lowest so far."""
+        self.encoder.eval()
+        loss = validate(self.encoder, self.watched, self.config)["total"]
+        self.encoder.train()
+        self.best.offer(self.encoder, self.done, loss)
+        self.sums["valid_total"] = loss * self._since_record()
 
     def draw(self, number: int) -> tuple[Tensor, Tensor]:
         """The pairs of a step, counted from 1, and their entropy."""
@@ -103,7 +118,7 @@ class PretrainingRun:
 
     def report(self, log: RunLog, callbacks: Sequence[Callback], say: Callable[[str], None]) -> None:
         """Log the means since the last record, and say what looks wrong once."""
-        averaged = (self.done - 1) % self.config.log_every + 1
+        averaged = self._since_record()
         self.values = {name: total / averaged for name, total in self.sums.items()}
         self.values["learning_rate"] = learning_rate(self.done, self.config)
         self.sums = {}
@@ -117,6 +132,10 @@ class PretrainingRun:
                 say(f"warning: {self.warnings[kind]}")
         for callback in callbacks:
             callback(self.done, self.values)
+
+    def _since_record(self) -> int:
+        """Steps since the last log record, this one included."""
+        return (self.done - 1) % self.config.log_every + 1
 
     def save(self) -> None:
         """Write a snapshot to go on from."""
@@ -133,12 +152,14 @@ class PretrainingRun:
                 "values": self.values,
                 "records": self.records,
                 "warnings": self.warnings,
+                "best": {"step": self.best.step, "loss": self.best.loss if self.best.tensors else None},
             },
+            self.best.tensors,
         )
 
     def restore(self) -> None:
         """Take up the snapshot in the run folder; `UserError` if it is of another run."""
-        values = load_snapshot(self.folder / SNAPSHOT_FOLDER, self.encoder, self.optimiser)
+        values, tensors = load_snapshot(self.folder / SNAPSHOT_FOLDER, self.encoder, self.optimiser)
         before, now = values["config"], json.loads(json.dumps(_lasting(self.config)))
         for name in now:
             if before.get(name) != now[name]:
@@ -151,6 +172,7 @@ class PretrainingRun:
         self.done, self.seconds = values["done"], values["seconds"]
         self.sums, self.values = values["sums"], values["values"]
         self.records, self.warnings = values["records"], values["warnings"]
+        self.best.restore(**values["best"], tensors=tensors)
 
 
 def new_encoder(config: PretrainConfig, size: tuple[int, int]) -> KeypointEncoder:
@@ -180,7 +202,9 @@ def evaluate_pairs(
 ) -> tuple[Keypoints, MintTerms]:
     """Keypoints and loss of pairs: frames (B, 2, H, W, C) uint8, entropy (B, 2, H, W)."""
     number = len(frames)
-    found = encoder(frames.flatten(0, 1).to(config.device))
+    kind = torch.device(config.device).type
+    with torch.autocast(kind, torch.bfloat16, enabled=config.precision == "bfloat16"):
+        found = encoder(frames.flatten(0, 1).to(config.device, non_blocking=True))
     pairs = Keypoints(*(part.unflatten(0, (number, 2)) for part in found[:3]))
     terms = mint_loss(pairs.coordinates, pairs.status, entropy.to(config.device), config.loss)
     return pairs, terms
@@ -207,5 +231,5 @@ def _numbers(keypoints: Keypoints, terms: MintTerms) -> dict[str, float]:
 
 def _lasting(config: PretrainConfig) -> dict[str, Any]:
     """The settings that a resumed run must share with the one it goes on with."""
-    free = ("out", "overwrite", "resume", "save_every", "device")
+    free = ("out", "overwrite", "resume", "save_every", "device", "cache", "broken")
     return {name: value for name, value in dataclasses.asdict(config).items() if name not in free}

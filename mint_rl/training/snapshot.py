@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mint_rl.errors import UserError
 from mint_rl.files import atomic_path, write_text
@@ -22,23 +23,33 @@ TENSORS_FILE = "state.safetensors"
 
 
 def save_snapshot(
-    folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, values: dict[str, Any]
+    folder: Path,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    values: dict[str, Any],
+    tensors: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Write model, optimiser and JSON-able `values` into `folder`, replacing an earlier snapshot."""
+    """Write model, optimiser, JSON-able `values` and further `tensors`, replacing an earlier snapshot."""
     from safetensors.torch import save
 
-    tensors = {f"model.{name}": tensor.detach().cpu() for name, tensor in model.state_dict().items()}
+    written = {f"model.{name}": tensor.detach().cpu() for name, tensor in model.state_dict().items()}
     for number, entry in optimiser.state_dict()["state"].items():
         for name, value in entry.items():
-            tensors[f"optimiser.{number}.{name}"] = torch.as_tensor(value).cpu()
-    data = save({name: tensor.contiguous() for name, tensor in tensors.items()})
+            written[f"optimiser.{number}.{name}"] = torch.as_tensor(value).cpu()
+    written |= {f"more.{name}": tensor for name, tensor in (tensors or {}).items()}
+    data = save({name: tensor.contiguous() for name, tensor in written.items()})
     with atomic_path(folder / TENSORS_FILE) as temporary:
         temporary.write_bytes(data)
     write_text(folder / STATE_FILE, json.dumps({"digest": _digest(data), **values}, indent=2) + "\n")
 
 
-def load_snapshot(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Any]:
-    """Put a snapshot into model and optimiser and return its values; `UserError` if there is none to use."""
+def load_snapshot(
+    folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Put a snapshot into model and optimiser; returns its values and further tensors.
+
+    Raises `UserError` if there is none to use.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -66,10 +77,10 @@ def load_snapshot(folder: Path, model: nn.Module, optimiser: torch.optim.Optimiz
         raise UserError(
             f"the unfinished run in '{folder}' does not fit this configuration: {reason}"
         ) from error
-    return values
+    return values, _under(tensors, "more.")
 
 
-def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 

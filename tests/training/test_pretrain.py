@@ -13,11 +13,13 @@ import pytest
 import torch
 
 from mint_rl.data.demonstrations import Demonstration, DemonstrationSet, write_demonstrations
+from mint_rl.data.videos import VideoConfig, open_videos
 from mint_rl.errors import UserError
 from mint_rl.keypoints.pretrained import load_encoder
 from mint_rl.training.pretrain import PretrainConfig, PretrainResult, pretrain
 from mint_rl.training.pretrain_data import split_videos
-from mint_rl.training.pretrain_loop import learning_rate
+from mint_rl.training.pretrain_loop import PretrainingRun, learning_rate
+from mint_rl.viz.video import write_video
 
 
 def _moving_square(seed: int, length: int = 8, side: int = 48) -> np.ndarray:
@@ -221,3 +223,121 @@ def test_folders_and_files_that_cannot_be_used(file: Path, tmp_path: Path) -> No
     assert not (tmp_path / "run" / "model.safetensors").exists()
     with pytest.raises(UserError, match=r"pretrain\.json"):
         _quiet(_config(file, tmp_path / "never", resume=True))
+
+
+@pytest.fixture
+def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with three videos, one of images and a broken file."""
+    from PIL import Image
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user-cache"))
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    for seed in range(3):
+        write_video(folder / f"{seed}.mp4", _moving_square(seed), fps=10)
+    (folder / "images").mkdir()
+    for number, frame in enumerate(_moving_square(3)):
+        Image.fromarray(frame).save(folder / "images" / f"{number}.png")
+    (folder / "broken.mp4").write_bytes(b"not a video")
+    return folder
+
+
+def test_a_folder_of_videos_is_trained_on(clips: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    result = pretrain(_config(clips, tmp_path / "run", size="32x48"), say=said.append)
+    assert result.encoder.config.image_size == (32, 48)
+    assert result.examples.shape == (8, 32, 48, 3)
+    assert sum("1 of 5 videos are skipped" in line for line in said) == 1
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["videos"] == 4
+    assert list(metrics["skipped_videos"]) == [str(clips / "broken.mp4")]
+    assert metrics["cpu_seconds"]["waiting"] < 5
+    with pytest.raises(UserError, match=r"broken.mp4' is damaged"):
+        _quiet(_config(clips, tmp_path / "other", broken="fail"))
+
+
+def test_videos_on_disk_give_the_encoder_that_they_give_in_memory(clips: Path, tmp_path: Path) -> None:
+    stored = open_videos(VideoConfig(data=[str(clips)]), say=lambda line: None)
+    demos = [
+        Demonstration(np.array(video[:]), np.zeros(len(video), int), np.zeros(len(video), int), score=1.0)
+        for video in stored
+    ]
+    file = tmp_path / "videos.hdf5"
+    write_demonstrations(file, DemonstrationSet("magical/MoveToCorner-Demo-v0", demos))
+    _quiet(_config(clips, tmp_path / "disk"))
+    _quiet(_config(file, tmp_path / "memory"))
+    assert _weights(tmp_path / "disk") == _weights(tmp_path / "memory")
+
+
+def test_a_run_on_videos_goes_on_after_a_stop_even_from_another_cache(clips: Path, tmp_path: Path) -> None:
+    _quiet(_config(clips, tmp_path / "whole"))
+    config = _config(clips, tmp_path / "parts", log_every=1)
+    pretrain(config, [lambda step, values: os.kill(os.getpid(), signal.SIGINT)], say=lambda line: None)
+    resumed = _quiet(dataclasses.replace(config, resume=True, cache=str(tmp_path / "other-cache")))
+    assert (resumed.steps, resumed.interrupted) == (6, False)
+    assert _weights(tmp_path / "parts") == _weights(tmp_path / "whole")
+
+
+def test_frames_that_vanish_while_training_end_the_run_in_a_sentence(clips: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+
+    def clear(step: int, values: dict[str, float]) -> None:
+        for path in cache.iterdir():
+            path.unlink()
+
+    with pytest.raises(UserError, match="can no longer be read"):
+        pretrain(_config(clips, tmp_path / "run", cache=str(cache), steps=20), [clear], say=lambda line: None)
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_the_step_with_the_lowest_held_out_loss_is_kept(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter([5.0, 1.0, 3.0, 2.0])  # of steps 2, 4 and 6; then of the encoder that is kept
+
+    def measured(*_: object) -> dict[str, float]:
+        return {"total": next(losses)}
+
+    seen: dict[int, torch.Tensor] = {}
+    monkeypatch.setattr("mint_rl.training.pretrain_loop.validate", measured)
+    monkeypatch.setattr("mint_rl.training.pretrain.validate", measured)
+    run: list[PretrainingRun] = []
+    original = PretrainingRun.watch
+
+    def watch(self: PretrainingRun) -> None:
+        original(self)
+        run.append(self)
+        seen[self.done] = self.encoder.network[0].weight.detach().clone()
+
+    monkeypatch.setattr(PretrainingRun, "watch", watch)
+    result = _quiet(_config(file, tmp_path / "a", validate_every=2))
+    assert list(seen) == [2, 4, 6]
+    assert result.metrics["kept_step"] == 4
+    assert torch.equal(load_encoder(tmp_path / "a").network[0].weight, seen[4])
+    records = [json.loads(line) for line in (tmp_path / "a" / "log.jsonl").read_text().splitlines()]
+    assert [record["valid_total"] for record in records] == [5.0, 1.0, 3.0]
+
+
+def test_the_best_step_survives_an_interruption(file: Path, tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    # A learning rate that ruins what the first steps reached, so that the best step is an early one.
+    settings = {"learning_rate": 0.5, "warmup": 0, "validate_every": 1, "log_every": 1, "weight_decay": 0.0}
+    kept = _quiet(_config(file, whole, **settings)).metrics["kept_step"]
+
+    def press_ctrl_c(step: int, values: dict[str, float]) -> None:
+        if step == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    config = _config(file, parts, **settings)
+    assert pretrain(config, [press_ctrl_c], say=lambda line: None).interrupted
+    resumed = _quiet(dataclasses.replace(config, resume=True))
+    assert resumed.metrics["kept_step"] == kept
+    assert _weights(parts) == _weights(whole)
+
+
+def test_bfloat16_trains_the_network_and_keeps_places_exact(file: Path, tmp_path: Path) -> None:
+    full = _quiet(_config(file, tmp_path / "full", steps=1))
+    half = _quiet(_config(file, tmp_path / "half", steps=1, precision="bfloat16"))
+    assert half.encoder.network[0].weight.dtype == torch.float32
+    assert half.metrics["training"]["total"] == pytest.approx(full.metrics["training"]["total"], rel=0.05)
+    assert half.metrics["training"]["total"] != full.metrics["training"]["total"]
