@@ -32,6 +32,7 @@ from mint_rl.keypoints.encoder_config import EncoderConfig
 from mint_rl.keypoints.encoder_files import encoder_folder, read_config, read_weights, write_encoder
 from mint_rl.keypoints.gate import entropy_around, entropy_image
 from mint_rl.keypoints.heatmaps import to_pixels
+from mint_rl.keypoints.resize import resize_frames
 from mint_rl.keypoints.soft_argmax import soft_argmax
 
 
@@ -210,17 +211,6 @@ def sample_at(maps: Tensor, coordinates: Tensor) -> Tensor:
     grid = coordinates[:, :, None] * 2.0 - 1.0
     sampled = functional.grid_sample(maps, grid, mode="bilinear", align_corners=True)
     return sampled[..., 0].transpose(1, 2)
-
-
-def resize_frames(frames: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Frames (N, H, W, C) at (height, width) by area averaging; untouched if they have that size."""
-    if frames.shape[1:3] == size:
-        return frames
-    import cv2
-
-    height, width = size
-    resized = [cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA) for frame in frames]
-    return np.stack(resized).reshape(len(frames), height, width, frames.shape[-1])
 
 
 _BOTTLENECK = 11  # the layer of `network` that descriptors are read from: the fourth BatchNorm
