@@ -161,7 +161,8 @@ def _overrides(verb: Verb, every: list[Setting], options: argparse.Namespace) ->
             words += [word for word in value if _SETTING.match(word)]
             value = [word for word in value if not _SETTING.match(word)]
             if not value:
-                raise UserError(f"--{setting.key.replace('_', '-')} needs a value; '{words[-1]}' is a setting")
+                flag = setting.key.replace("_", "-")
+                raise UserError(f"--{flag} needs a value; '{words[-1]}' is a setting")
         text = f"[{','.join(map(_quoted, value))}]" if isinstance(value, list) else _quoted(value)
         overrides.append(f"{setting.key}={text}")
     # The policy is chosen before its settings are changed.
