@@ -9,10 +9,11 @@ import torch
 from numpy.typing import NDArray
 
 from mint_rl.errors import UserError
-from mint_rl.keypoints.encoder import KeypointEncoder, resize_frames
+from mint_rl.keypoints.encoder import KeypointEncoder
 from mint_rl.keypoints.gate import entropy_image
 from mint_rl.keypoints.heatmaps import to_pixels
 from mint_rl.keypoints.mint import MintLossConfig, aggregated_mask, conditional_entropy, transport_excess
+from mint_rl.keypoints.resize import resize_frames
 
 Image = NDArray[np.float32]
 

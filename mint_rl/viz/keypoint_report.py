@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from mint_rl.envs.magical.masked_videos import BEHAVIOURS
 from mint_rl.errors import UserError, unknown_name
 from mint_rl.files import writable_folder
-from mint_rl.keypoints.encoder import KeypointEncoder, resize_frames
+from mint_rl.keypoints.encoder import KeypointEncoder
 from mint_rl.keypoints.inference_settings import load_with_settings
 from mint_rl.keypoints.information import information_images, most_changing_pair
 from mint_rl.keypoints.mint import MintLossConfig
+from mint_rl.keypoints.resize import resize_frames
 from mint_rl.options import option
 from mint_rl.training.threads import cpu_threads
 from mint_rl.viz.footage import open_footage
