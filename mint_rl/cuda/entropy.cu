@@ -3,6 +3,7 @@
 // number of values in a region. One warp a strip; see entropy.cuh.
 //
 // images: (N, C, H, W), contiguous. Strips are counted through all images; offsets are 64 bits wide.
+// bad: one float; a value outside [0, 1], or a NaN, is left there if there is any.
 
 #include "lanes.cuh"
 #include "gains.cuh"
@@ -36,33 +37,34 @@ DEVICE long long regions(const Place &at, Shape shape) {
 }
 
 extern "C" __global__ void __launch_bounds__(32 * WARPS)
-    hard_entropy(const Value *__restrict__ images, float *__restrict__ entropy, long long count, int height, int width,
-                 int across, int down) {
+    hard_entropy(const Value *__restrict__ images, float *__restrict__ entropy, float *bad, long long count, int height,
+                 int width, int across, int down) {
   const Shape shape{height, width};
   const Place at = place(count, across, down, FORWARD_ROWS, FORWARD_COLUMNS);
   if (at.exists)
     hard_strip<Lanes, Value, CHANNELS, KEPT, REGION, FORWARD_ROWS>(
-        images + pixels(at, shape), entropy + regions(at, shape), shape, at.left, at.top, GAINS, GAINS_UNIT);
+        images + pixels(at, shape), entropy + regions(at, shape), bad, shape, at.left, at.top, GAINS, GAINS_UNIT);
 }
 
 extern "C" __global__ void __launch_bounds__(32 * WARPS)
-    soft_entropy(const Value *__restrict__ images, float *__restrict__ entropy, long long count, int height, int width,
-                 int across, int down, float steepness, int rebase, int reach) {
+    soft_entropy(const Value *__restrict__ images, float *__restrict__ entropy, float *bad, long long count, int height,
+                 int width, int across, int down, float steepness, int rebase, int reach) {
   const Shape shape{height, width};
   const Place at = place(count, across, down, FORWARD_ROWS, FORWARD_COLUMNS);
   if (at.exists)
     soft_strip<Lanes, Value, CHANNELS, KEPT, REGION, FORWARD_ROWS>(
-        images + pixels(at, shape), entropy + regions(at, shape), shape, at.left, at.top, {steepness, rebase, reach});
+        images + pixels(at, shape), entropy + regions(at, shape), bad, shape, at.left, at.top,
+        {steepness, rebase, reach});
 }
 
 extern "C" __global__ void __launch_bounds__(32 * WARPS)
-    soft_entropy_backward(const Value *__restrict__ images, const float *__restrict__ grad, float *result,
+    soft_entropy_backward(const Value *__restrict__ images, const float *__restrict__ grad, float *result, float *bad,
                           long long count, int height, int width, int across, int down, float steepness, int rebase,
                           int reach, float scale) {
   const Shape shape{height, width};
   const Place at = place(count, across, down, BACKWARD_ROWS, BACKWARD_COLUMNS);
   if (at.exists)
     backward_strip<Lanes, Value, CHANNELS, KEPT, REGION, BACKWARD_ROWS>(
-        images + pixels(at, shape), grad + regions(at, shape), result + pixels(at, shape), shape, at.left, at.top,
+        images + pixels(at, shape), grad + regions(at, shape), result + pixels(at, shape), bad, shape, at.left, at.top,
         {steepness, rebase, reach}, scale);
 }

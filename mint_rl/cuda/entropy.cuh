@@ -9,6 +9,8 @@
 // c = log2(e)/(255 B); the weight in bin k is the share above its lower edge less that above its upper edge.
 // The exponential is taken once per value and `rebase` bins and carried on from edge to edge by a factor.
 //
+// Nothing lies above the last bin, whose upper edge is at infinity: there the share above is multiplied by 0.
+//
 // `Lanes` supplies what differs between a warp and its simulation on the host: see lanes.cuh.
 
 #pragma once
@@ -18,8 +20,8 @@
 // Entropies of the regions whose top left pixels are the lanes 0 to 32 - REGION of the rows from `top`.
 // gains: n ln n in fixed point for n = 0..M; unit: what one of its units is in the entropy.
 template <class Lanes, class Value, int CHANNELS, bool KEPT, int REGION, int ROWS>
-DEVICE void hard_strip(const Value *image, float *entropy, Shape shape, int left, int top, const unsigned *gains,
-                       float unit) {
+DEVICE void hard_strip(const Value *image, float *entropy, float *bad, Shape shape, int left, int top,
+                       const unsigned *gains, float unit) {
   using F = typename Lanes::F;
   using U = typename Lanes::U;
   constexpr int INPUTS = ROWS + REGION - 1;
@@ -27,7 +29,7 @@ DEVICE void hard_strip(const Value *image, float *entropy, Shape shape, int left
   unsigned mask[MASK_WORDS];
   strip.mark(mask);
   F spoilt[ROWS];
-  strip.template inspect<REGION>(spoilt);
+  strip.template inspect<REGION>(spoilt, bad);
   strip.round_values();
   U total[ROWS];
 #pragma unroll
@@ -51,7 +53,8 @@ DEVICE void hard_strip(const Value *image, float *entropy, Shape shape, int left
 
 // As hard_strip, with soft bins.
 template <class Lanes, class Value, int CHANNELS, bool KEPT, int REGION, int ROWS>
-DEVICE void soft_strip(const Value *image, float *entropy, Shape shape, int left, int top, SoftBins bins) {
+DEVICE void soft_strip(const Value *image, float *entropy, float *bad, Shape shape, int left, int top,
+                       SoftBins bins) {
   using F = typename Lanes::F;
   constexpr int INPUTS = ROWS + REGION - 1;
   Strip<Lanes, Value, CHANNELS, KEPT, INPUTS> strip(image, shape, left, top);
@@ -60,18 +63,19 @@ DEVICE void soft_strip(const Value *image, float *entropy, Shape shape, int left
   strip.mark(mask);
   widen(mask, bins.reach);
   F below[INPUTS], total[ROWS];
-  strip.template inspect<REGION>(total);
+  strip.template inspect<REGION>(total, bad);
 #pragma unroll
   for (int i = 0; i < INPUTS; i++) below[i] = F(float(CHANNELS));
   int base = -1;
   for_each_bin<Lanes>(mask, [&](int k) {
     if ((k & ~(bins.rebase - 1)) != base) strip.rebase(base = k & ~(bins.rebase - 1), bins.steepness);
     const float factor = Lanes::exp2_uniform(bins.steepness * (k - base));
+    const F taken(k == BINS - 1 ? 0.f : -1.f);
     F weights[INPUTS];
 #pragma unroll
     for (int i = 0; i < INPUTS; i++) {
-      const F above = k == BINS - 1 ? F(0.f) : strip.above(i, k, factor, bins.steepness);
-      weights[i] = below[i] - above;
+      const F above = strip.above(i, k, factor, bins.steepness);
+      weights[i] = Lanes::fma(above, taken, below[i]);
       below[i] = above;
     }
 #pragma unroll
@@ -91,8 +95,8 @@ DEVICE void soft_strip(const Value *image, float *entropy, Shape shape, int left
 // Gradient of the soft entropy at the pixels of the rows from `top` and the 34 - 2 REGION columns from `left`,
 // gathered from all the regions that hold them. grad: (H - REGION + 1, W - REGION + 1); scale: -ln 2/(M B).
 template <class Lanes, class Value, int CHANNELS, bool KEPT, int REGION, int ROWS>
-DEVICE void backward_strip(const Value *image, const float *grad, float *result, Shape shape, int left, int top,
-                           SoftBins bins, float scale) {
+DEVICE void backward_strip(const Value *image, const float *grad, float *result, float *bad, Shape shape, int left,
+                           int top, SoftBins bins, float scale) {
   using F = typename Lanes::F;
   constexpr int HALO = REGION - 1, OUTPUTS = ROWS + HALO, INPUTS = OUTPUTS + HALO;
   constexpr int UNROLL = KEPT ? CHANNELS : 1;
@@ -103,7 +107,7 @@ DEVICE void backward_strip(const Value *image, const float *grad, float *result,
   strip.mark(mask);
   widen(mask, bins.reach);
   F below[INPUTS], messages[OUTPUTS], gradients[OUTPUTS], total[ROWS][UNROLL], slopes[ROWS][UNROLL];
-  strip.template inspect<REGION>(messages);
+  strip.template inspect<REGION>(messages, bad);
 #pragma unroll
   for (int o = 0; o < OUTPUTS; o++) {
     const int y = top - HALO + o;
@@ -128,12 +132,12 @@ DEVICE void backward_strip(const Value *image, const float *grad, float *result,
   for_each_bin<Lanes>(mask, [&](int k) {
     if ((k & ~(bins.rebase - 1)) != base) strip.rebase(base = k & ~(bins.rebase - 1), bins.steepness);
     const float factor = Lanes::exp2_uniform(bins.steepness * (k - base));
+    const F taken(k == BINS - 1 ? 0.f : -1.f);
     F weights[INPUTS], derivatives[ROWS][UNROLL];
 #pragma unroll
     for (int i = 0; i < INPUTS; i++) {
-      F above(0.f);
-      if (k < BINS - 1) above = strip.above(i, k, factor, bins.steepness);
-      weights[i] = below[i] - above;
+      const F above = strip.above(i, k, factor, bins.steepness);
+      weights[i] = Lanes::fma(above, taken, below[i]);
       below[i] = above;
     }
     if constexpr (KEPT) {
@@ -142,7 +146,7 @@ DEVICE void backward_strip(const Value *image, const float *grad, float *result,
 #pragma unroll
         for (int c = 0; c < CHANNELS; c++) {
           const F slope = strip.slope(r + HALO, c, k, factor, bins.steepness);
-          derivatives[r][c] = slopes[r][c] - slope;
+          derivatives[r][c] = Lanes::fma(slope, taken, slopes[r][c]);
           slopes[r][c] = slope;
         }
     }
@@ -161,8 +165,9 @@ DEVICE void backward_strip(const Value *image, const float *grad, float *result,
         } else if (top + r < shape.height) {
           // Any number of channels: the sums stand in the result, where no other warp touches them.
           float *row = result + ((size_t)c * shape.height + top + r) * shape.width;
-          const F derivative = strip.slope(r + HALO, c, k - 1, 0.f, bins.steepness) -
-                               strip.slope(r + HALO, c, k, 0.f, bins.steepness);
+          const F lower(k == 0 ? 0.f : 1.f);  // nor does anything lie below the first bin
+          const F derivative = Lanes::fma(strip.slope(r + HALO, c, k, 0.f, bins.steepness), taken,
+                                          strip.slope(r + HALO, c, k - 1, 0.f, bins.steepness) * lower);
           const F sum = Lanes::load_inside(row, left - HALO, shape.width, true);
           Lanes::store(row, left - HALO, shape.width, HALO, 33 - REGION,
                        Lanes::fma(message * F(scale), derivative, sum));

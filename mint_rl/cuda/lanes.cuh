@@ -19,6 +19,12 @@ struct Lanes {
   static DEVICE float nan_outside(float a, float low, float high) {
     return a >= low && a <= high ? 0.f : __int_as_float(0x7fffffff);
   }
+  // Whether there is a NaN in any lane.
+  static DEVICE bool any(float a) { return __any_sync(ALL, a != a); }
+  // Several lanes may tell of a value at once; any one of them will do.
+  static DEVICE void tell(float *bad, float blemish, float value) {
+    if (blemish != 0.f) *bad = value;
+  }
   static DEVICE float round(float a) { return rintf(a); }
   static DEVICE float to_float(unsigned a) { return __uint2float_rn(a); }
   static DEVICE unsigned equal(float a, float b) { return a == b ? 1u : 0u; }

@@ -1,6 +1,10 @@
 """Local entropy on an NVIDIA GPU: loads the compiled kernels and launches them.
 
 On the current stream, without waiting for the device. The functions are those of `mint_rl.entropy.reference`.
+
+Values that may not stand in an image cannot be refused at once without waiting. Their regions get entropy NaN
+and the kernels leave such a value in the host's memory: the first launch that finds it there raises
+`UserError`. As with CUDA's own errors that is a later one, or the launch itself with CUDA_LAUNCH_BLOCKING=1.
 """
 
 from __future__ import annotations
@@ -18,15 +22,16 @@ from torch import Tensor
 
 from mint_rl.cuda import compile as compiler
 from mint_rl.cuda.compile import BACKWARD_ROWS, FORWARD_ROWS, WARPS
+from mint_rl.errors import UserError
 
 # The kernels' parameters, in the order of entropy.cu.
 _POINTER, _COUNT, _INT, _FLOAT = ctypes.c_void_p, ctypes.c_longlong, ctypes.c_int, ctypes.c_float
 _SIZES = (_COUNT, _INT, _INT, _INT, _INT)
 _SOFT = (_FLOAT, _INT, _INT)
 PARAMETERS: dict[str, tuple[Any, ...]] = {
-    "hard_entropy": (_POINTER, _POINTER, *_SIZES),
-    "soft_entropy": (_POINTER, _POINTER, *_SIZES, *_SOFT),
-    "soft_entropy_backward": (_POINTER, _POINTER, _POINTER, *_SIZES, *_SOFT, _FLOAT),
+    "hard_entropy": (_POINTER, _POINTER, _POINTER, *_SIZES),
+    "soft_entropy": (_POINTER, _POINTER, _POINTER, *_SIZES, *_SOFT),
+    "soft_entropy_backward": (_POINTER, _POINTER, _POINTER, _POINTER, *_SIZES, *_SOFT, _FLOAT),
 }
 # The table of n ln n is part of the program: beyond this many values a region the PyTorch version serves.
 MOST_VALUES = 16384
@@ -43,13 +48,14 @@ def ready(images: Tensor, region: int) -> bool:
     """
     if images.shape[1] * region**2 > MOST_VALUES:
         return False
-    return _kernels(images.device.index, images.dtype, images.shape[1], region) is not None
+    return _kernels(images.get_device(), images.dtype, images.shape[1], region) is not None
 
 
 def hard_entropy(images: Tensor, region: int) -> Tensor:
     """As `reference.hard_entropy`, for (N, C, H, W) uint8 or float32 on a GPU.
 
-    A region that holds a value outside [0, 1], or a NaN, has entropy NaN.
+    A region that holds a value outside [0, 1], or a NaN, has entropy NaN, and this or a later launch raises
+    `UserError`.
     """
     images, entropy = images.contiguous(), _new_entropy(images, region)
     _launch("hard_entropy", images, region, (images, entropy), ())
@@ -57,7 +63,10 @@ def hard_entropy(images: Tensor, region: int) -> Tensor:
 
 
 def soft_entropy(images: Tensor, region: int, bandwidth: float) -> Tensor:
-    """As `reference.soft_entropy`, for (N, C, H, W) uint8 or float32 on a GPU; NaN as in `hard_entropy`."""
+    """As `reference.soft_entropy`, for (N, C, H, W) uint8 or float32 on a GPU.
+
+    Bad values as in `hard_entropy`.
+    """
     images, entropy = images.contiguous(), _new_entropy(images, region)
     _launch("soft_entropy", images, region, (images, entropy), soft_bins(bandwidth))
     return entropy
@@ -107,14 +116,32 @@ def _launch(
 
     count, channels, height, width = images.shape
     blocks, across, down = grid(count, height, width, region, backward)
-    values = (*(tensor.data_ptr() for tensor in tensors), count, height, width, across, down, *last)
-    kernels = _kernels(images.device.index, images.dtype, channels, region)
+    pointers = [tensor.data_ptr() for tensor in (*tensors, _bad_value())]
+    arguments = ((*pointers, count, height, width, across, down, *last), PARAMETERS[name])
+    kernels = _kernels(images.get_device(), images.dtype, channels, region)
     assert kernels is not None, "ready() has to be asked first"
     stream = driver.CUstream(torch.cuda.current_stream(images.device).cuda_stream)
-    arguments = (values, PARAMETERS[name])
-    with _device(images.device.index):
+    with _device(images.get_device()):
         answer = driver.cuLaunchKernel(kernels[name], blocks, 1, 1, 32 * WARPS, 1, 1, 0, stream, arguments, 0)
         _checked(driver, answer)
+    _refuse_bad_value()
+
+
+@functools.cache
+def _bad_value() -> Tensor:
+    """One float in memory of the host that all GPUs can write to; 0 until a kernel has met a bad value."""
+    return torch.zeros(1, dtype=torch.float32, device="cpu", pin_memory=True)
+
+
+def _refuse_bad_value() -> None:
+    """`UserError` if a kernel has left a bad value so far, once for all that it has left."""
+    value = _bad_value().item()
+    if value != 0:
+        _bad_value().zero_()
+        raise UserError(
+            f"images on a GPU, of this call or an earlier one, hold the value {value:g}; all must lie in "
+            "[0, 1]; set CUDA_LAUNCH_BLOCKING=1 to have the call itself refused"
+        )
 
 
 @functools.cache

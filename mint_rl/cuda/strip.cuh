@@ -124,14 +124,20 @@ template <class Lanes, class Value, int CHANNELS, bool KEPT, int ROWS> struct St
     Lanes::unite(mask);
   }
 
-  // For every region 0, or NaN where it holds a value that may not stand.
-  template <int REGION> DEVICE void inspect(F *spoilt) const {
+  // For every region 0, or NaN where it holds a value that may not stand; such a value is also left in `bad`.
+  template <int REGION> DEVICE void inspect(F *spoilt, float *bad) const {
     F blemishes[ROWS];
 #pragma unroll
     for (int i = 0; i < ROWS; i++) {
       blemishes[i] = F(0.f);
 #pragma unroll UNROLL
       for (int c = 0; c < CHANNELS; c++) blemishes[i] = blemishes[i] + blemish<Lanes>(value(i, c), image);
+    }
+    if (Lanes::any(sum_down<ROWS>(blemishes))) {  // rare: read once more, which takes no registers
+#pragma unroll 1
+      for (int i = 0; i < ROWS; i++)
+#pragma unroll 1
+        for (int c = 0; c < CHANNELS; c++) Lanes::tell(bad, blemish<Lanes>(load(i, c), image), load(i, c));
     }
 #pragma unroll
     for (int o = 0; o <= ROWS - REGION; o++)
@@ -193,9 +199,8 @@ template <class Lanes, class Value, int CHANNELS, bool KEPT, int ROWS> struct St
     return sum;
   }
 
-  // Derivative of the share above bin k with respect to (x - e)/B; the outermost edges are at infinity.
+  // Derivative of the share above bin k with respect to (x - e)/B.
   DEVICE F slope(int row, int channel, int k, float factor, float steepness) const {
-    if (k < 0 || k == BINS - 1) return F(0.f);
     const F share = Lanes::reciprocal(inverse(row, channel, k, factor, steepness));
     return share - share * share;
   }

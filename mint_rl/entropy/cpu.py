@@ -44,7 +44,7 @@ def hard_entropy(images: Tensor, region: int) -> Tensor:
     """As `reference.hard_entropy`, on the CPU."""
     levels = reference.to_levels(images.detach())
     count, channels, height, width = levels.shape
-    entropy = torch.empty(count, height - region + 1, width - region + 1)
+    entropy = images.new_empty((count, height - region + 1, width - region + 1), dtype=torch.float32)
     source, target = levels.contiguous().numpy(), entropy.numpy()
     gains = _gains(channels * region**2)
 
@@ -60,7 +60,7 @@ def soft_entropy(images: Tensor, region: int, bandwidth: float) -> Tensor:
     count, channels, height, width = images.shape
     if channels * region**2 > MOST_VALUES:
         return reference.soft_entropy(images, region, bandwidth)
-    entropy = torch.empty(count, height - region + 1, width - region + 1)
+    entropy = images.new_empty((count, height - region + 1, width - region + 1), dtype=torch.float32)
     source, target = images.detach().contiguous().numpy(), entropy.numpy()
     plan = _plan(bandwidth, channels * region**2)
     no_values, no_levels = (np.empty((channels, 0, width), kind) for kind in (np.float32, np.uint8))
@@ -82,7 +82,7 @@ def soft_entropy_backward(images: Tensor, grad: Tensor, region: int, bandwidth: 
     count, channels, height, _ = images.shape
     if channels * region**2 > MOST_VALUES:
         return reference.soft_entropy_backward(images, grad, region, bandwidth)
-    result = torch.empty(images.shape)
+    result = images.new_empty(images.shape)
     source, target = images.detach().contiguous().numpy(), result.numpy()
     messages = grad.detach().contiguous().numpy()
     plan = _plan(bandwidth, channels * region**2)

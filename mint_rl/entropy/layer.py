@@ -26,14 +26,15 @@ def local_entropy(
     Returns (N, H, W), with padding "valid" (N, H − region + 1, W − region + 1): nats, from 0 to
     ln(min(256, C·region²)) for hard bins, ln 256 for soft ones; float32, or float64 for float64 images (meant
     for checks: they take the slow PyTorch version).
-    Raises `UserError`, a ValueError, for another type, shape or setting, and on the CPU for NaN, infinite or
-    other values outside [0, 1]. On a GPU, where looking at the values would make the caller wait, the regions
-    that hold such a value have entropy NaN.
+    Raises `UserError`, a ValueError, for another type, shape or setting, and for NaN, infinite or other
+    values outside [0, 1]. On a GPU, where looking at the values would make the caller wait, the regions that
+    hold such a value have entropy NaN, and the error comes from a later call or its backward, as CUDA's own
+    errors do (from the call itself with CUDA_LAUNCH_BLOCKING=1 in the environment).
     Source: the MINT paper, section 2.1 and appendix B.
     """
     check_images(images)
     check_settings(images, region, bins, bandwidth, padding)
-    if images.dtype in (torch.float16, torch.bfloat16):
+    if images.dtype not in (torch.uint8, torch.float32, torch.float64):
         images = images.float()
     if images.shape[2] == 0 or images.shape[3] == 0:
         return (

@@ -9,12 +9,8 @@ the sign of 13 put right and the end bins open).
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
-
-from mint_rl.entropy.checks import TOLERANCE
 
 BINS = 256
 
@@ -36,7 +32,7 @@ def soft_entropy(images: Tensor, region: int, bandwidth: float) -> Tensor:
         p = box_sum(below - above, region).div_(per_region)
         entropy -= torch.xlogy(p, p)
         below = above
-    return entropy.add_(spoilt(images, region))
+    return entropy
 
 
 def soft_entropy_backward(images: Tensor, grad: Tensor, region: int, bandwidth: float) -> Tensor:
@@ -58,8 +54,7 @@ def soft_entropy_backward(images: Tensor, grad: Tensor, region: int, bandwidth: 
         message = _spread(grad * p.clamp_min(smallest).log(), region)
         result -= (slope_below - slope_above) * message[:, None]
         below, slope_below = above, slope_above
-    result.div_(per_region * bandwidth)
-    return result.add_(_spread(spoilt(images, region), region)[:, None])
+    return result.div_(per_region * bandwidth)
 
 
 def hard_entropy(images: Tensor, region: int) -> Tensor:
@@ -71,19 +66,12 @@ def hard_entropy(images: Tensor, region: int) -> Tensor:
         count = box_sum((levels == k).sum(1, dtype=torch.int32), region)
         p = count.double().div_(per_region)
         entropy -= torch.xlogy(p, p)
-    entropy = entropy.clamp_min_(0).to(torch.float64 if images.dtype == torch.float64 else torch.float32)
-    return entropy.add_(spoilt(images, region)) if images.is_floating_point() else entropy
+    return entropy.clamp_min_(0).to(torch.float64 if images.dtype == torch.float64 else torch.float32)
 
 
 def to_levels(images: Tensor) -> Tensor:
     """Grey levels 0..255 of `images` in [0, 1], rounded to the nearest (ties to the even one), as uint8."""
     return images if images.dtype == torch.uint8 else (images * 255).round_().clamp_(0, 255).to(torch.uint8)
-
-
-def spoilt(images: Tensor, region: int) -> Tensor:
-    """0 for every region of floating `images`, or NaN where it holds a value that is not in [0, 1]."""
-    inside = ((images >= -TOLERANCE) & (images <= 1 + TOLERANCE)).all(1)
-    return box_sum(torch.where(inside, 0.0, math.nan).to(images.dtype), region)
 
 
 def box_sum(images: Tensor, region: int) -> Tensor:

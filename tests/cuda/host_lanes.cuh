@@ -74,6 +74,15 @@ struct Lanes {
   static F nan_outside(F a, float low, float high) {
     return each<float>([&](int i) { return a.lane[i] >= low && a.lane[i] <= high ? 0.f : std::nanf(""); });
   }
+  static bool any(F a) {
+    for (float item : a.lane)
+      if (std::isnan(item)) return true;
+    return false;
+  }
+  static void tell(float *bad, F blemish, F value) {
+    for (int i = 0; i < 32; i++)
+      if (blemish.lane[i] != 0.f) *bad = value.lane[i];
+  }
   static F round(F a) { return each<float>([&](int i) { return std::rint(a.lane[i]); }); }
   static F to_float(U a) { return each<float>([&](int i) { return float(a.lane[i]); }); }
   static U equal(F a, float b) { return each<unsigned>([&](int i) { return a.lane[i] == b ? 1u : 0u; }); }

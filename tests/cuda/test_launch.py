@@ -1,21 +1,24 @@
 """Loading and launching the kernels: what can be told without a GPU, the driver played by the simulation."""
 
-import concurrent.futures
-import contextlib
 import ctypes
+import os
 import re
+import subprocess
+import sys
 import types
 import warnings
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 import torch
-from warp_simulation import GXX, Simulation
+from warp_simulation import GXX
 
 from mint_rl.cuda import launch
 from mint_rl.cuda.compile import CompilationError
 from mint_rl.entropy import operator, reference
 
+HERE = Path(__file__).parent
 C_TYPES = {"long long": ctypes.c_longlong, "int": ctypes.c_int, "float": ctypes.c_float}
 
 
@@ -61,47 +64,17 @@ def test_large_batches_fit_into_one_launch():
     assert blocks < 2**31
 
 
-@pytest.fixture
-def played(tmp_path, monkeypatch):
-    """The driver and the device, played by simulated warps on the host."""
-    if GXX is None:
-        pytest.skip("g++ is not installed: the kernels cannot be simulated")
-    bindings = pytest.importorskip("cuda.bindings", reason="cuda-bindings is not installed")
-    simulation = Simulation(tmp_path, "float", 3, 3)
-    launches = []
-
-    def launch_kernel(function, x, y, z, threads, ty, tz, shared, stream, arguments, extra):
-        values, kinds = arguments
-        launches.append((function, stream))
-        assert (y, z, threads, ty, tz, shared, extra) == (1, 1, 128, 1, 1, 0, 0)
-        run = getattr(simulation.library, f"run_{function}")
-        run.argtypes = [ctypes.c_uint, *kinds]
-        run(x, *values)
-        return (driver.CUresult.CUDA_SUCCESS,)
-
-    driver = types.SimpleNamespace(
-        CUresult=types.SimpleNamespace(CUDA_SUCCESS=0),
-        CUstream=lambda number: number,
-        cuLaunchKernel=launch_kernel,
-    )
-    monkeypatch.setattr(bindings, "driver", driver, raising=False)
-    monkeypatch.setattr(launch, "_kernels", lambda *given: {name: name for name in launch.PARAMETERS})
-    monkeypatch.setattr(launch, "_device", lambda index: contextlib.nullcontext())
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: types.SimpleNamespace(cuda_stream=77))
-    return launches
-
-
-def test_launching(played):
-    images = torch.rand(2, 3, 40, 11).mT  # not contiguous
-    grad = torch.randn(2, 38, 9).mT
-    hard, soft = launch.hard_entropy(images, 3), launch.soft_entropy(images, 3, 1e-3)
-    slope = launch.soft_entropy_backward(images, grad, 3, 1e-3)
-    torch.testing.assert_close(hard, reference.hard_entropy(images, 3), atol=1e-6, rtol=0)
-    torch.testing.assert_close(soft, reference.soft_entropy(images, 3, 1e-3), atol=2e-5, rtol=0)
-    expected = reference.soft_entropy_backward(images, grad, 3, 1e-3)
-    assert (slope - expected).abs().max() < 1e-3 * expected.abs().max()
-    names = ["hard_entropy", "soft_entropy", "soft_entropy_backward"]
-    assert played == [(name, 77) for name in names]
+@pytest.mark.skipif(GXX is None, reason="g++ is not installed: neither kernels nor driver can be simulated")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, whose driver is used instead")
+def test_launching_through_a_driver_without_a_gpu(tmp_path):
+    """cuda-bindings packs the arguments, the driver's part is played, and the kernels read the arguments."""
+    pytest.importorskip("cuda.bindings", reason="cuda-bindings is not installed")
+    source, library = HERE / "host_driver.cpp", tmp_path / "libcuda.so.1"
+    subprocess.run([GXX, "-std=c++17", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    environment = os.environ | {"LD_LIBRARY_PATH": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, str(HERE / "played_launches.py"), str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert done.stdout == "launched\n", done.stderr
 
 
 def test_without_kernels_the_pytorch_version_runs_and_says_so_once(monkeypatch):
@@ -112,7 +85,7 @@ def test_without_kernels_the_pytorch_version_runs_and_says_so_once(monkeypatch):
     launch._kernels.cache_clear()
     launch._say_once.cache_clear()
     images = types.SimpleNamespace(
-        device=types.SimpleNamespace(type="cuda", index=0), dtype=torch.float32, shape=(1, 3, 8, 8)
+        device=types.SimpleNamespace(type="cuda"), get_device=int, dtype=torch.float32, shape=(1, 3, 8, 8)
     )
     try:
         with pytest.warns(RuntimeWarning, match="takes the PyTorch version on the GPU.*no compiler"):
@@ -127,31 +100,8 @@ def test_without_kernels_the_pytorch_version_runs_and_says_so_once(monkeypatch):
 
 
 def test_the_kernels_serve_what_they_can():
-    device = types.SimpleNamespace(type="cuda", index=0)
+    device = types.SimpleNamespace(type="cuda")
     many = types.SimpleNamespace(device=device, dtype=torch.float32, shape=(1, 1000, 8, 8))
     assert operator._kernels(many, 11) is reference
     double = types.SimpleNamespace(device=device, dtype=torch.float64, shape=(1, 3, 8, 8))
     assert operator._kernels(double, 3) is reference
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-def test_on_a_gpu():
-    """The rest of the suite runs on the GPU from tests/entropy; here what only a GPU can show."""
-    images = torch.rand(4, 3, 50, 60, device="cuda")
-    assert launch.ready(images, 3), "the kernels were not compiled or loaded"
-    side = torch.cuda.Stream()
-    with torch.cuda.stream(side):
-        entropy = launch.soft_entropy(images, 3, 1e-3)
-    side.synchronize()
-    torch.testing.assert_close(entropy, launch.soft_entropy(images, 3, 1e-3), rtol=0, atol=0)
-    with torch.cuda.device(torch.cuda.device_count() - 1):
-        launch.hard_entropy(images, 3)
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:  # a thread that has never used the GPU
-        assert torch.equal(pool.submit(launch.soft_entropy, images, 3, 1e-3).result(), entropy)
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        launch.soft_entropy_backward(images, torch.rand_like(entropy), 3, 1e-3)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-    large = torch.randint(0, 256, (2400, 3, 640, 480), dtype=torch.uint8, device="cuda")  # 2.2·10⁹ values
-    assert torch.equal(launch.hard_entropy(large, 3)[-1], launch.hard_entropy(large[-1:], 3)[0])

@@ -83,7 +83,8 @@ def test_bandwidths(simulation, bandwidth):
         ("Lanes::from_right(value, i)", "Lanes::from_right(value, 1)", (0, 1, 2)),
         ("Lanes::from_left(value, i)", "Lanes::from_left(value, 1)", (2,)),
         ("widen(mask, bins.reach)", "widen(mask, 2)", (1, 2)),
-        ("derivatives[r][c] = slopes[r][c] - slope", "derivatives[r][c] = slopes[r][c] + slope", (2,)),
+        ("derivatives[r][c] = Lanes::fma(slope, taken", "derivatives[r][c] = Lanes::fma(slope, F(1.f)", (2,)),
+        ("k == BINS - 1 ? 0.f : -1.f", "-1.f", (1, 2)),
         ("int(inside / across) * rows", "int(inside / across) * (rows + 1)", (0, 1, 2)),
     ],
 )
@@ -97,19 +98,22 @@ def test_the_check_can_fail(tmp_path, old, new, which):
 
 @pytest.mark.parametrize("simulation", [KINDS[0], KINDS[4]], indirect=True)
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, -0.1, 1.1, 200.0])
-def test_values_out_of_range_spoil_their_regions_and_no_others(simulation, bad):
+def test_values_out_of_range_are_told_and_spoil_their_regions_and_no_others(simulation, bad):
     images = pictures(simulation.channels, (12, 40))[:2]
-    images[1, 0, 5, 20] = bad
     region, grad = simulation.region, torch.ones(2, 13 - simulation.region, 41 - simulation.region)
     spoilt = torch.zeros(grad.shape, dtype=torch.bool)
     spoilt[1, max(0, 6 - region) : 6, 21 - region : 21] = True
-    assert torch.equal(simulation.hard_entropy(images).isnan(), spoilt)
-    assert torch.equal(simulation.soft_entropy(images, 1e-3).isnan(), spoilt)
-    assert torch.equal(reference.hard_entropy(images, region).isnan(), spoilt)
-    assert torch.equal(reference.soft_entropy(images, region, 1e-3).isnan(), spoilt)
-    ours = simulation.soft_entropy_backward(images, grad, 1e-3).isnan()
-    assert torch.equal(ours, reference.soft_entropy_backward(images, grad, region, 1e-3).isnan())
-    assert ours.any()
+    spoilt_slope = torch.zeros(images.shape, dtype=torch.bool)
+    spoilt_slope[1, :, max(0, 6 - region) : 5 + region, 21 - region : 20 + region] = True
+    for value, expected, expected_slope in ((0.5, grad < 0, images < 0), (bad, spoilt, spoilt_slope)):
+        images[1, 0, 5, 20] = value
+        told = pytest.approx(0 if value == 0.5 else bad, nan_ok=True)
+        assert torch.equal(simulation.hard_entropy(images).isnan(), expected)
+        assert simulation.bad_value() == told
+        assert torch.equal(simulation.soft_entropy(images, 1e-3).isnan(), expected)
+        assert simulation.bad_value() == told
+        assert torch.equal(simulation.soft_entropy_backward(images, grad, 1e-3).isnan(), expected_slope)
+        assert simulation.bad_value() == told
 
 
 @pytest.mark.parametrize("simulation", KINDS[1:2], indirect=True)

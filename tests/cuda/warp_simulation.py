@@ -17,27 +17,29 @@ HERE = Path(__file__).parent
 GXX = shutil.which("g++")
 
 
-class Simulation:
-    """The kernels for one kind of image.
+def build(folder, program, mutation=None):
+    """Path of a shared library of the program's kernels. mutation: (old, new), replaced in the source."""
+    texts = {program.name: program.source, **dict(program.headers)}
+    texts["lanes.cuh"] = (HERE / "host_lanes.cuh").read_text()
+    texts["main.cpp"] = (HERE / "host_main.cpp").read_text()
+    if mutation:
+        assert any(mutation[0] in text for text in texts.values()), f"not in the source: {mutation[0]}"
+        texts = {name: text.replace(*mutation) for name, text in texts.items()}
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    library = folder / "kernels.so"
+    command = [GXX, "-O1", "-std=c++17", "-shared", "-fPIC", "-Wno-unknown-pragmas", *program.options]
+    subprocess.run([*command, "-o", str(library), str(folder / "main.cpp")], check=True)
+    return library
 
-    value, channels, region: as for `entropy_program`. mutation: (old, new), to be replaced in the source.
-    """
+
+class Simulation:
+    """The kernels for one kind of image; value, channels, region as for `entropy_program`."""
 
     def __init__(self, folder, value, channels, region, mutation=None):
-        program = entropy_program(value, channels, region)
-        texts = {program.name: program.source, **dict(program.headers)}
-        texts["lanes.cuh"] = (HERE / "host_lanes.cuh").read_text()
-        texts["main.cpp"] = (HERE / "host_main.cpp").read_text()
-        if mutation:
-            assert any(mutation[0] in text for text in texts.values()), f"not in the source: {mutation[0]}"
-            texts = {name: text.replace(*mutation) for name, text in texts.items()}
-        for name, text in texts.items():
-            (folder / name).write_text(text)
-        library = folder / "kernels.so"
-        command = [GXX, "-O1", "-std=c++17", "-shared", "-fPIC", "-Wno-unknown-pragmas", *program.options]
-        subprocess.run([*command, "-o", str(library), str(folder / "main.cpp")], check=True)
-        self.library = ctypes.CDLL(str(library))
+        self.library = ctypes.CDLL(str(build(folder, entropy_program(value, channels, region), mutation)))
         self.channels, self.region = channels, region
+        self.bad = torch.zeros(1)
 
     def hard_entropy(self, images):
         return self._entropy("hard_entropy", images, ())
@@ -51,6 +53,12 @@ class Simulation:
         last = (*launch.soft_bins(bandwidth), scale)
         self._run("soft_entropy_backward", images, (images, grad, result), last, backward=True)
         return result
+
+    def bad_value(self):
+        """What the kernels have left of bad values since the last question; 0 for none."""
+        value = self.bad.item()
+        self.bad.zero_()
+        return value
 
     def strip_of(self, block, warp, count, height, width, across, down):
         """Offset of a strip's image in the values, its first row and column; None where there is no strip."""
@@ -71,8 +79,8 @@ class Simulation:
         count, _, height, width = images.shape
         assert all(tensor.is_contiguous() for tensor in tensors)
         blocks, across, down = launch.grid(count, height, width, self.region, backward)
-        function = getattr(self.library, f"run_{name}")
-        function.argtypes = [ctypes.c_uint, *launch.PARAMETERS[name]]
-        function.restype = None
-        pointers = [tensor.data_ptr() for tensor in tensors]
-        function(blocks, *pointers, count, height, width, across, down, *last)
+        pointers = [tensor.data_ptr() for tensor in (*tensors, self.bad)]
+        given = [*pointers, count, height, width, across, down, *last]
+        values = [kind(value) for kind, value in zip(launch.PARAMETERS[name], given, strict=True)]
+        addresses = (ctypes.c_void_p * len(values))(*[ctypes.addressof(value) for value in values])
+        getattr(self.library, f"run_{name}")(ctypes.c_uint(blocks), addresses)

@@ -13,15 +13,12 @@ import mint_rl.entropy
 from mint_rl.entropy import local_entropy, operator
 from mint_rl.entropy.operator import entropy_backward_op, entropy_op
 
-DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available()
-
 
 def some_images(device="cpu", size=(6, 7), dtype=torch.float32):
     images = np.stack([between_levels(picture(kind, size)) for kind in ("natural", "noise")])
     return torch.tensor(images, device=device, dtype=dtype)
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("bandwidth", [0.0, 1e-3])
 def test_opcheck(device, bandwidth):
     for images in (some_images(device), some_images(device).requires_grad_()):
@@ -32,7 +29,6 @@ def test_opcheck(device, bandwidth):
     )
 
 
-@pytest.mark.parametrize("device", DEVICES)
 def test_opcheck_of_the_gradient(device):
     images = some_images(device)
     for given in (images, images.double(), images.contiguous(memory_format=torch.channels_last)):
@@ -44,9 +40,9 @@ def test_opcheck_of_the_gradient(device):
     ("bandwidth", "padding"),
     [(1e-3, "replicate"), (4e-3, "replicate"), (3e-2, "replicate"), (1e-3, "reflect"), (4e-3, "valid")],
 )
-def test_gradcheck(bandwidth, padding):
+def test_gradcheck(bandwidth, padding, device):
     """In float64, where the operator runs the PyTorch version; the fast kernels are held to brute force."""
-    images = some_images(size=(3, 4), dtype=torch.float64)[:1].requires_grad_()
+    images = some_images(device, size=(3, 4), dtype=torch.float64)[:1].requires_grad_()
 
     def function(images):
         return local_entropy(images, 3, "soft", bandwidth, padding)
@@ -55,7 +51,6 @@ def test_gradcheck(bandwidth, padding):
     assert torch.autograd.gradcheck(function, (images,), eps=1e-7, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(
     ("backend", "bins"),
     [("eager", "hard"), ("aot_eager", "hard"), ("aot_eager", "soft"), ("inductor", "soft")],
@@ -82,15 +77,15 @@ def test_compiled_code_refuses_bad_values_too():
         torch.compile(local_entropy, backend="eager", fullgraph=True)(images)
 
 
-def test_a_second_derivative_is_refused():
-    images = some_images().requires_grad_()
+def test_a_second_derivative_is_refused(device):
+    images = some_images(device).requires_grad_()
     (slope,) = torch.autograd.grad(local_entropy(images, bins="soft").sum(), images, create_graph=True)
     with pytest.raises(RuntimeError):
         slope.sum().backward()
 
 
-def test_a_loss_descends_along_the_gradient():
-    images = some_images().requires_grad_()
+def test_a_loss_descends_along_the_gradient(device):
+    images = some_images(device).requires_grad_()
     entropy = local_entropy(images, bins="soft", bandwidth=4e-3).mean()
     (slope,) = torch.autograd.grad(entropy, images)
     step = 1e-4 / slope.abs().max()

@@ -30,15 +30,16 @@ def by_hand_paper(values):
 
 
 @pytest.mark.parametrize("kind", ["natural", "noise", "saturated", "flat"])
-def test_against_numpy(kind):
+def test_against_numpy(kind, device):
     values = picture(kind, size=(16, 21))
     levels = np.rint(values * 255).astype(np.uint8)
-    binarised = sharpen_binarise(torch.tensor(levels)[None])
+    binarised = sharpen_binarise(torch.tensor(levels, device=device)[None])
     assert binarised.dtype == torch.uint8
-    np.testing.assert_array_equal(binarised[0].numpy(), by_hand_binarise(levels))
-    divided = blur_sharpen_divide(torch.tensor(values)[None])
-    np.testing.assert_allclose(divided[0].numpy(), by_hand_paper(values), atol=2e-5)
-    torch.testing.assert_close(blur_sharpen_divide(torch.tensor(levels)[None]), divided, atol=1e-5, rtol=0)
+    np.testing.assert_array_equal(binarised[0].cpu().numpy(), by_hand_binarise(levels))
+    divided = blur_sharpen_divide(torch.tensor(values, device=device)[None])
+    np.testing.assert_allclose(divided[0].cpu().numpy(), by_hand_paper(values), atol=2e-5)
+    from_levels = blur_sharpen_divide(torch.tensor(levels, device=device)[None])
+    torch.testing.assert_close(from_levels, divided, atol=1e-5, rtol=0)
 
 
 def test_a_step_by_hand():
