@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from mint_rl.data.demonstrations import read_demonstrations
 from mint_rl.data.masked_video import MaskedVideo
+from mint_rl.data.videos.clevrer import masked_clevrer
+from mint_rl.envs.magical.colour_masks import colour_masked
 from mint_rl.envs.magical.experts import EXPERT_TASKS
 from mint_rl.envs.magical.masked_videos import BEHAVIOURS, masked_episodes
 from mint_rl.envs.magical.names import TABLE, TASKS, VARIANTS, env_id, parse_env_id
@@ -32,7 +35,10 @@ class KeypointEvaluationConfig:
     """Which encoders to evaluate, and on what."""
 
     encoders: list[str] = option([], "shipped names, run folders or the authors' .pt files")
-    data: list[str] = option([], "videos with masks: demonstration files; none: episodes of MAGICAL")
+    data: list[str] = option(
+        [], "videos with masks: folders of CLEVRER, demonstration files; none: episodes of MAGICAL"
+    )
+    max_videos: int | None = option(None, "of each folder or file in data, at most so many; none: all")
     tasks: list[str] = option(
         [], "MAGICAL tasks; none: those with a scripted expert on Demo, all on the Test variants"
     )
@@ -49,8 +55,9 @@ class KeypointEvaluationConfig:
     )
 
     def __post_init__(self) -> None:
-        if self.episodes < 1:
-            raise UserError(f"the option 'episodes' must be at least 1, got {self.episodes}")
+        for name, value in (("episodes", self.episodes), ("max_videos", self.max_videos)):
+            if value is not None and value < 1:
+                raise UserError(f"the option '{name}' must be at least 1, got {value}")
         if not 0 <= self.seed < 2**31:
             raise UserError(f"the option 'seed' must be from 0 to 2147483647, got {self.seed}")
         if self.behaviour not in BEHAVIOURS:
@@ -139,7 +146,7 @@ def _videos(config: KeypointEvaluationConfig) -> Iterator[MaskedVideo]:
     from tqdm import tqdm
 
     if config.data:
-        videos = [video for path in config.data for video in _read(Path(path))]
+        videos = (video for path in config.data for video in _read(Path(path), config.max_videos))
         yield from tqdm(videos, desc="evaluating", unit="video", delay=0.3)
         return
     environments = config.environments()
@@ -154,9 +161,9 @@ def _videos(config: KeypointEvaluationConfig) -> Iterator[MaskedVideo]:
                 bar.update(len(video))
 
 
-def _read(path: Path) -> list[MaskedVideo]:
-    """Videos with masks from a file of demonstrations, by colour."""
-    from mint_rl.data.demonstrations import read_demonstrations
-    from mint_rl.envs.magical.colour_masks import colour_masked
-
-    return colour_masked(read_demonstrations(path))
+def _read(path: Path, most: int | None) -> Iterator[MaskedVideo]:
+    """Videos with masks: CLEVRER's proposals from a folder, or demonstrations masked by colour."""
+    if path.is_dir():
+        yield from masked_clevrer(path, most)
+    else:
+        yield from colour_masked(read_demonstrations(path))[:most]

@@ -39,6 +39,7 @@ __all__ = ["PretrainConfig", "PretrainResult", "pretrain"]
 
 CONFIG_FILE = "pretrain.json"
 METRICS_FILE = "metrics.json"
+_EXAMPLE_FRAMES = 240
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class PretrainResult:
     warnings: list[str]  # signs of failure that were said, in words
     metrics: dict[str, Any]  # what metrics.json holds
     examples: NDArray[np.uint8]  # (8, H, W, 3), frames to look at, of held-out videos if there are any
+    example_video: NDArray[np.uint8]  # (T, H, W, 3), the beginning of the longest of these, T ≥ 2
 
 
 def pretrain(
@@ -139,8 +141,17 @@ def _pretrain(
     else:
         shutil.rmtree(folder / SNAPSHOT_FOLDER, ignore_errors=True)
         say(f"the encoder is in '{folder}'")
-    examples = _examples(validation or training)
-    return PretrainResult(folder, encoder, run.done, interrupted, metrics["warnings"], metrics, examples)
+    shown = validation or training
+    return PretrainResult(
+        folder=folder,
+        encoder=encoder,
+        steps=run.done,
+        interrupted=interrupted,
+        warnings=metrics["warnings"],
+        metrics=metrics,
+        examples=_examples(shown),
+        example_video=np.asarray(max(shown, key=len)[:_EXAMPLE_FRAMES]),
+    )
 
 
 def _examples(videos: Sequence[Video], count: int = 8) -> NDArray[np.uint8]:

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mint_rl.data.masked_video import MaskedVideo
+from mint_rl.data.videos.clevrer import is_proposal, masked_clevrer
 from mint_rl.data.videos.clips import VIDEO_SUFFIXES, BrokenVideo, Clip
 from mint_rl.data.videos.config import VideoConfig
 from mint_rl.data.videos.search import DEMONSTRATION_SUFFIXES, LIST_SUFFIXES, find_clips
@@ -20,6 +22,7 @@ from mint_rl.errors import UserError
 
 _MAGICAL_SIDE = 384  # as it is drawn; encoders average it to their own size
 _SUFFIXES = (*VIDEO_SUFFIXES, *DEMONSTRATION_SUFFIXES, *LIST_SUFFIXES)
+_CLEVRER_RATE = 25.0
 _IMAGES_PER_SECOND = 10.0  # of images in a folder, which do not say
 
 
@@ -44,7 +47,10 @@ def open_footage(source: str, videos: int = 1, seed: int = 0, behaviour: str = "
 
     Raises `UserError` for a source that is none of these or cannot be read.
     """
-    if Path(source).exists() or Path(source).suffix.lower() in _SUFFIXES:
+    if Path(source).is_dir() and any(is_proposal(path) for path in Path(source).rglob("*.json")):
+        for video in masked_clevrer(source, videos):
+            yield _masked(video, f"{video.name} in {source}", _CLEVRER_RATE)
+    elif Path(source).exists() or Path(source).suffix.lower() in _SUFFIXES:
         for clip in find_clips(VideoConfig(data=[source]))[:videos]:
             yield _clip(clip)
     elif _is_gymnasium_id(source):
@@ -57,10 +63,13 @@ def open_footage(source: str, videos: int = 1, seed: int = 0, behaviour: str = "
             raise UserError(f"'{source}' is no file, no folder and no known environment: {error}") from error
         episodes = masked_episodes(environment, videos, seed, behaviour, noise=0.0, resolution=_MAGICAL_SIDE)
         for number, video in enumerate(episodes, start=seed):
-            objects = np.array(video.objects)
-            counts = [np.isin(objects, mask).sum() for mask in video.masks]
-            name = f"{environment}, seed {number}"
-            yield Footage(name, iter(video.frames), FRAMES_PER_SECOND, np.array(counts))
+            yield _masked(video, f"{environment}, seed {number}", FRAMES_PER_SECOND)
+
+
+def _masked(video: MaskedVideo, name: str, fps: float) -> Footage:
+    """A video whose masks tell how many objects are in sight."""
+    visible = [int(np.isin(video.objects, mask).sum()) for mask in video.masks]
+    return Footage(name, iter(video.frames), fps, np.array(visible))
 
 
 def _clip(clip: Clip) -> Footage:

@@ -8,15 +8,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mint_rl.keypoints.encoder_files import read_json_object
+from mint_rl.keypoints.mint import MintLossConfig
 from mint_rl.policies.base import ImitationPolicy
 from mint_rl.training.evaluate import example_rollout
-from mint_rl.training.pretrain import PretrainResult
+from mint_rl.training.pretrain import CONFIG_FILE, PretrainResult
 from mint_rl.training.rollout import Rollout
+from mint_rl.viz.keypoint_report import video_plots
 from mint_rl.viz.overlay import contact_sheet, draw_keypoints, draw_trails, write_png
 from mint_rl.viz.plots import plot_curves
-from mint_rl.viz.video import write_video
+from mint_rl.viz.video import can_write_video, write_video
 
-CURVES, VIDEO, OVERLAY = "curves.png", "rollout.mp4", "overlay.png"
+CURVES, OVERLAY = "curves.png", "overlay.png"
+VIDEO, KEYPOINT_VIDEO = "rollout.mp4", "keypoints.mp4"
 
 
 def bc_report(
@@ -44,13 +48,21 @@ def rollout_pictures(rollout: Rollout) -> list[NDArray[np.uint8]]:
 
 
 def pretrain_report(result: PretrainResult, say: Callable[[str], None] = print) -> None:
-    """Write `curves.png` and `overlay.png`, keypoints on frames of held-out videos, of a pretraining run."""
-    folder = result.folder
-    plot_curves(folder / "log.jsonl", folder / CURVES, f"{folder.name}: MINT")
-    keypoints = result.encoder.encode(result.examples)
-    pairs = zip(result.examples, keypoints, strict=True)
-    write_png(
-        folder / OVERLAY,
-        contact_sheet([draw_keypoints(frame, points, labels=True) for frame, points in pairs]),
-    )
-    say(f"pictures: {folder / OVERLAY}, {folder / CURVES}")
+    """Write the pictures of a pretraining run into its folder, of held-out videos if there are any.
+
+    `curves.png`: the losses. `overlay.png`: keypoints on some frames. `active.png` and `information.png`: see
+    `video_plots`. `keypoints.mp4`: keypoints on a whole video, where ffmpeg is at hand.
+    """
+    folder, encoder, video = result.folder, result.encoder, result.example_video
+    written = [plot_curves(folder / "log.jsonl", folder / CURVES, f"{folder.name}: MINT")]
+    pairs = zip(result.examples, encoder.encode(result.examples), strict=True)
+    overlay = contact_sheet([draw_keypoints(frame, points, labels=True) for frame, points in pairs])
+    written.append(write_png(folder / OVERLAY, overlay))
+    loss = MintLossConfig(**read_json_object(folder / CONFIG_FILE, f"the run folder '{folder}'")["loss"])
+    which = "a held-out video" if result.metrics["validation"] else "a training video"
+    written += video_plots(folder, encoder, video, loss=loss, title=f"{folder.name}: {which}")
+    if can_write_video():
+        history = list(encoder.encode(video))
+        pictures = (draw_trails(frame, history[: t + 1], labels=True) for t, frame in enumerate(video))
+        written.append(write_video(folder / KEYPOINT_VIDEO, pictures))
+    say(f"pictures: {', '.join(map(str, written))}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,6 +11,11 @@ from numpy.typing import NDArray
 
 from mint_rl.errors import UserError
 from mint_rl.files import atomic_path
+
+
+def can_write_video() -> bool:
+    """Whether the ffmpeg wheel that `write_video` needs is installed."""
+    return importlib.util.find_spec("imageio_ffmpeg") is not None
 
 
 def write_video(path: str | Path, frames: Iterable[NDArray[np.uint8]], fps: float = 8) -> Path:
