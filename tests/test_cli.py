@@ -121,6 +121,13 @@ BAD = [
     (["bc", "--encoder", "nowhere"], "nowhere"),
     (["bc", "--demos", "nowhere.hdf5"], "demonstration file 'nowhere.hdf5' does not exist"),
     (["pretrain", "loss.sigma=-1"], "sigma"),
+    (["pretrain", "--data", "nowhere"], "'nowhere' does not exist: give videos, folders of videos or images"),
+    (["pretrain", "--data", "."], "there is no video in '.': videos end in .mp4,"),
+    (
+        ["pretrain", "--size", "large"],
+        "the option 'size' is height x width in pixels, say 96x96, got 'large'",
+    ),
+    (["pretrain", "--format", "clever"], "unknown format 'clever' (did you mean 'clevrer'?)"),
     (["pretrain", "--data", "nowhere.hdf5"], "demonstration file 'nowhere.hdf5' does not exist"),
     (["evaluate", "nowhere"], "nowhere"),
     (["demos", "record", "--env", "MatchRegions"], "MatchRegions"),
@@ -217,6 +224,9 @@ def test_pretraining_through_the_command_line(capsys: pytest.CaptureFixture[str]
         "log.jsonl",
         "overlay.png",
         "curves.png",
+        "active.png",
+        "information.png",
+        "keypoints.mp4",
     ):
         assert (out / name).stat().st_size > 0, name
 
