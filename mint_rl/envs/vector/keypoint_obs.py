@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from mint_rl.envs.image_observations import joined
+from mint_rl.envs.image_observations import image_space, joined
 from mint_rl.envs.keypoint_view import KeypointView, ViewOptions, check_renders, name_of
 from mint_rl.errors import UserError
 
@@ -134,9 +134,11 @@ class KeypointObs(VectorWrapper):
         if not isinstance(batched, spaces.Dict):
             return batched
         # What is passed through has its own bounds, which may differ from environment to environment.
-        given = self.env.observation_space
-        rendered = self.view.options.source == "render"
-        images = batch_space(self.view.image_space, self.num_envs) if rendered else self.view.image(given)
+        given, options = self.env.observation_space, self.view.options
+        if options.source == "render":
+            images = batch_space(self.view.image_space, self.num_envs)
+        else:
+            images = image_space(given, options.key, name_of(self.env))
         return spaces.Dict({**batched.spaces, **self.view.kept(given, images)})
 
 

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numba import types
 
 from mint_rl.envs.magical import averaging, raster
 from mint_rl.envs.magical.canvas import RESOLUTIONS, SIZE, pack
-from mint_rl.envs.magical.kernels import kernel
 
 HEIGHT, WIDTH, TILE = 16, 24, 4
 COLOUR = pack((0.8, 0.4, 0.1), 7)
@@ -188,37 +184,3 @@ def test_averaging_leaves_untouched_tiles_alone() -> None:
 def test_instance_ids_have_eight_bits() -> None:
     with pytest.raises(ValueError, match="8 bits"):
         pack((0, 0, 0), 256)
-
-
-def test_kernels_compile_where_nothing_can_be_cached() -> None:
-    """numba finds no place for the cache of a function that has no file; the kernel works all the same."""
-    scope: dict = {}
-    exec("def twice(x):\n    return 2 * x", scope)
-    assert kernel(types.float64(types.float64))(scope["twice"])(21.0) == 42.0
-
-
-def test_processes_compile_at_the_same_time(tmp_path: Path, run_python) -> None:
-    """Three processes fill one empty cache together; a fourth finds everything there."""
-    (tmp_path / "some_kernels.py").write_text(
-        "from numba import types\n"
-        "from mint_rl.envs.magical.kernels import kernel\n"
-        "@kernel(types.int64(types.int64))\n"
-        "def double(x):\n"
-        "    return 2 * x\n"
-        "@kernel(types.int64(types.int64))\n"
-        "def quadruple(x):\n"
-        "    return double(double(x))\n"
-    )
-    program = (
-        f"import sys; sys.path.append({str(tmp_path)!r})\nfrom some_kernels import *\nprint(quadruple(3))"
-    )
-
-    def run(_: int) -> str:
-        return run_python(program, NUMBA_CACHE_DIR=str(tmp_path / "cache"))
-
-    with ThreadPoolExecutor() as pool:
-        assert list(pool.map(run, range(3))) == ["12\n"] * 3
-    compiled = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nbc")}
-    assert len(compiled) == 2
-    assert run(3) == "12\n"
-    assert compiled == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nbc")}

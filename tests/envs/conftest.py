@@ -1,0 +1,24 @@
+"""A small untrained encoder, as an object and as a folder."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from picture_envs import SIZE
+
+from mint_rl.keypoints.encoder import KeypointEncoder
+from mint_rl.keypoints.encoder_config import EncoderConfig
+
+
+@pytest.fixture(scope="session")
+def encoder() -> KeypointEncoder:
+    torch.manual_seed(0)
+    config = EncoderConfig(num_keypoints=6, image_size=SIZE, gamma=0.5, window=0.2, gate=0.01)
+    return KeypointEncoder(config).eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="session")
+def folder(encoder: KeypointEncoder, tmp_path_factory: pytest.TempPathFactory) -> str:
+    target = tmp_path_factory.mktemp("encoder") / "small"
+    encoder.save_pretrained(target)
+    return str(target)
