@@ -1,4 +1,4 @@
-"""Numba kernels that compile at their first call and are kept on disk where that is possible."""
+"""Numba kernels that are kept on disk where that is possible."""
 
 from __future__ import annotations
 
@@ -7,32 +7,35 @@ from collections.abc import Callable
 from typing import Any
 
 
-def kernel(signature: Any, **options: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Decorator: `numba.njit` with one fixed signature, compiled at the first call, cached on disk.
+def kernel(signature: Any, lazy: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Decorator: `numba.njit` with one fixed signature, cached on disk.
 
     signature: the kernel's one numba signature. Processes that start at the same time then write the same
-    files; with several signatures numba's index of cached files can be left pointing at the wrong one.
-    options: further options of `numba.njit`. The GIL is released while a kernel runs.
+        files; with several signatures numba's index of cached files can be left pointing at the wrong one.
+    lazy: compile, which takes seconds, at the first call and not at once. Other kernels cannot call it.
+    options: further options of `numba.njit`.
 
     Where nothing can be written (a read-only installation without a home folder, a full disk) or what is
     there cannot be read, the kernel is compiled for this process alone.
     """
 
-    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+    def decorate(function: Callable[..., Any]) -> Any:
         @functools.cache
-        def compiled() -> Callable[..., None]:
+        def compiled() -> Any:
             from numba import njit
 
-            settings = {"nogil": True, "error_model": "numpy"} | options
+            settings = {"error_model": "numpy"} | options
             try:
-                result: Callable[..., None] = njit(signature, cache=True, **settings)(function)
-            except Exception:  # whatever the cache raises; a mistake in the kernel is raised again below
-                result = njit(signature, **settings)(function)
-            return result
+                return njit(signature, cache=True, **settings)(function)
+            except Exception:  # whatever the cache raises; a mistake in the kernel is raised again here
+                return njit(signature, **settings)(function)
+
+        if not lazy:
+            return compiled()
 
         @functools.wraps(function)
-        def call(*arguments: Any) -> None:
-            compiled()(*arguments)
+        def call(*arguments: Any) -> Any:
+            return compiled()(*arguments)
 
         return call
 

@@ -10,6 +10,7 @@ Indices are unsigned because numba wraps negative ones round, which costs a thir
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -36,13 +37,14 @@ REACH = 18.0
 _fast = {"contract", "reassoc", "nsz", "arcp"}
 _loop = njit(error_model="numpy", fastmath=_fast)
 _inlined = njit(inline="always", error_model="numpy", fastmath=_fast)
+_lazy_kernel = functools.partial(kernel, lazy=True, nogil=True)
 _i8, _f4, _f8 = types.int64, types.float32, types.float64
 _levels = types.Array(types.uint8, 3, "C", readonly=True)
 _values = types.Array(types.float32, 3, "C", readonly=True)
 _messages = types.Array(types.float32, 2, "C", readonly=True)
 
 
-@kernel(types.void(_levels, _i8[::1], _i8, _i8, _i8, _f4[:, ::1]))
+@_lazy_kernel(types.void(_levels, _i8[::1], _i8, _i8, _i8, _f4[:, ::1]))
 def hard_rows(levels: Array, gains: Array, region: Any, start: Any, stop: Any, entropy: Array) -> None:
     """Rows start..stop of the hard entropy of one image.
 
@@ -180,7 +182,7 @@ def _scaled_logs(
         logs[base + k] = factor * _log(max(float32(histogram[k]) * scale, float32(SMALLEST)))
 
 
-@kernel(types.void(_values, _levels, _i8, _f8, _i8, _f4[::1], _i8, _i8, _i8, _f4[:, ::1]))
+@_lazy_kernel(types.void(_values, _levels, _i8, _f8, _i8, _f4[::1], _i8, _i8, _i8, _f4[:, ::1]))
 def soft_rows(
     values: Array, levels: Array, region: Any, steepness: Any, window: Any, ladder: Array, bits: Any,
     start: Any, stop: Any, entropy: Array,
@@ -246,7 +248,9 @@ def soft_rows(
                 _add(histogram, uint64(first[value]), weights, value * stride, stride, int32(-1))
 
 
-@kernel(types.void(_values, _messages, _i8, _f8, _i8, _f4[::1], _i8, _i8, _i8, types.float32[:, :, ::1]))
+@_lazy_kernel(
+    types.void(_values, _messages, _i8, _f8, _i8, _f4[::1], _i8, _i8, _i8, types.float32[:, :, ::1])
+)
 def soft_backward_rows(
     values: Array, grad: Array, region: Any, steepness: Any, window: Any, ladder: Array, bits: Any,
     start: Any, stop: Any, result: Array,

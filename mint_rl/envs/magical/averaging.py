@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import types
 
-from mint_rl.envs.magical.kernels import kernel
+from mint_rl.compiled import kernel
 from mint_rl.envs.magical.raster import SURFACE, Bytes, Pixels, Surface
 
 

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import types
 
-from mint_rl.envs.magical.kernels import kernel
+from mint_rl.compiled import kernel
 
 SOLID = 0xFFFF
 # Everything is moved by this many pixels to the left and down: what lies exactly between two pixels or two
