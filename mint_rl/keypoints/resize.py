@@ -1,21 +1,15 @@
-"""Frames at the size that a network sees, by area averaging: each new pixel is the mean of what it covers."""
+"""Frames at the size that a network sees, as arrays and as tensors on any device."""
 
 from __future__ import annotations
 
 import functools
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from mint_rl.resize import resize_frames
 
-def resize_frames(frames: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Frames (N, H, W, C) at (height, width) by area averaging; untouched if they have that size."""
-    height, width = size
-    # OpenCV interpolates, and averages no areas, where one side grows: the side that shrinks goes first.
-    shrunk = _resized(frames, min(height, frames.shape[1]), min(width, frames.shape[2]))
-    return _resized(shrunk, height, width)
+__all__ = ["area_weights", "resize_frames", "resize_tensor"]
 
 
 def resize_tensor(frames: Tensor, size: tuple[int, int]) -> Tensor:
@@ -42,12 +36,3 @@ def area_weights(length: int, target: int) -> Tensor:
     pixel = torch.arange(length, dtype=torch.float64)
     overlap = torch.minimum(edges[1:, None], pixel + 1) - torch.maximum(edges[:-1, None], pixel)
     return (overlap.clamp(min=0) * (target / length)).float()
-
-
-def _resized(frames: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    if frames.shape[1:3] == (height, width):
-        return frames
-    import cv2
-
-    resized = [cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA) for frame in frames]
-    return np.stack(resized).reshape(len(frames), height, width, frames.shape[-1])

@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mint_rl.data.videos.clips import BrokenVideo, Clip, Frame, resized, sampled
+from mint_rl.data.videos.clips import BrokenVideo, Clip, Frame, sampled
 from mint_rl.data.videos.config import VideoConfig
 from mint_rl.data.videos.stored_array import CACHE_OPTION, StoredArray, store_array, writing_to
 from mint_rl.errors import UserError
 from mint_rl.files import atomic_path
+from mint_rl.resize import resize_frames
 
 # To be counted up when the frames that come out of the same file and settings change.
 FRAMES_VERSION = 1
@@ -88,7 +89,7 @@ class Reading:
             if count == 0:
                 self.original_size = (pixels.shape[0], pixels.shape[1])
             count += 1
-            part.append(resized(pixels, self.size))
+            part.append(resize_frames(pixels[None], self.size)[0])
             if len(part) == _FRAMES_AT_ONCE:
                 yield np.stack(part)
                 part = []

@@ -88,16 +88,6 @@ def at_rate(frames: Iterator[Frame], fps: float) -> Iterator[Frame]:
         yield shown
 
 
-def resized(frame: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """A frame (H, W, 3) at (height, width), by area averaging."""
-    if frame.shape[:2] == size:
-        return frame
-    import cv2
-
-    smaller: NDArray[np.uint8] = cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA)
-    return smaller
-
-
 def read_video(path: Path, start: float | None = None, stop: float | None = None) -> Iterator[Frame]:
     """The frames of a video file, or those with start ≤ time < stop, in seconds."""
     av = _pyav()

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mint_rl.data.videos.cache import About, cached_frames
-from mint_rl.data.videos.clips import BrokenVideo, Clip, resized
+from mint_rl.data.videos.clips import BrokenVideo, Clip
 from mint_rl.data.videos.config import SMALLEST_SIDE, VideoConfig
 from mint_rl.data.videos.search import find_clips
 from mint_rl.data.videos.stored_array import CACHE_OPTION, StoredArray
 from mint_rl.errors import UserError
 from mint_rl.files import cache_folder, writable_folder
+from mint_rl.resize import resize_frames
 
 Video = NDArray[np.uint8] | StoredArray  # (T, H, W, 3) RGB
 
@@ -141,9 +142,7 @@ def _in_memory(images: NDArray[np.uint8], size: tuple[int, int], config: VideoCo
     chosen = images[:: config.stride][: config.max_frames]
     if len(chosen) < 2:
         raise BrokenVideo(f"has {len(chosen)} frame(s); a pair needs 2")
-    if _shape(chosen) == size:
-        return chosen
-    return np.stack([resized(frame, size) for frame in chosen])
+    return resize_frames(chosen, size)
 
 
 def _spread(clips: list[Clip], most: int | None) -> list[Clip]:

@@ -18,7 +18,6 @@ from mint_rl.data.videos.clips import (
     load_image,
     natural,
     read_video,
-    resized,
     sampled,
 )
 from mint_rl.errors import UserError
@@ -222,10 +221,3 @@ def test_stride_and_the_most_frames_come_after_the_rate() -> None:
     assert [f.load() for f in sampled(iter(frames), 10, 2, 4)] == [0, 6, 12, 18]
     assert [f.load() for f in sampled(iter(frames), None, 7, None)] == list(range(0, 60, 7))
     assert [f.load() for f in sampled(iter(frames), None, 1, 5)] == [0, 1, 2, 3, 4]
-
-
-def test_resizing_averages_areas() -> None:
-    frame = np.random.default_rng(0).integers(0, 256, (12, 20, 3), np.uint8)
-    means = frame.reshape(6, 2, 10, 2, 3).mean((1, 3))
-    assert np.abs(resized(frame, (6, 10)) - means).max() <= 0.5
-    assert resized(frame, (12, 20)) is frame

@@ -16,7 +16,6 @@ from make_videos import counting_frames, number_of, write_clip, write_image
 from mint_rl.data.demonstrations import Demonstration, DemonstrationSet, write_demonstrations
 from mint_rl.data.videos import VideoConfig, VideoSet, open_videos
 from mint_rl.data.videos import cache as cache_module
-from mint_rl.data.videos.clips import resized
 from mint_rl.data.videos.stored_array import StoredArray
 from mint_rl.data.videos.video_set import default_size
 from mint_rl.errors import UserError
@@ -88,7 +87,7 @@ def test_frames_of_other_settings_are_made_anew_beside_them(
     assert other.fingerprint() != plain.fingerprint()
     frames = np.asarray(plain[2])
     expected = {
-        "size": np.stack([resized(frame, (12, 16)) for frame in frames]),
+        "size": frames.reshape(-1, 12, 2, 16, 2, 3).mean((2, 4)).round().astype(np.uint8),
         "stride": frames[::2],
         "fps": frames[::2],  # of 10
         "max_frames": frames[:3],
