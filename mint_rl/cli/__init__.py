@@ -9,11 +9,11 @@ import sys
 from collections.abc import Sequence
 
 from mint_rl import __version__
-from mint_rl.cli import demonstrations, keypoints, training
+from mint_rl.cli import demonstrations, keypoints, sharing, training
 from mint_rl.cli.parser import BAD_INPUT, DONE, INTERRUPTED, Verb, run_verb
 from mint_rl.errors import UserError, unknown_name
 
-VERBS: dict[str, Verb] = {**training.VERBS, **keypoints.VERBS, **demonstrations.VERBS}
+VERBS: dict[str, Verb] = {**training.VERBS, **keypoints.VERBS, **demonstrations.VERBS, **sharing.VERBS}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

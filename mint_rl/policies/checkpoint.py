@@ -152,6 +152,14 @@ def policy_folder(source: str | Path) -> Path:
     raise UserError(f"'{folder}' holds no policy: {CONFIG_FILE} and {WEIGHTS_FILE} are expected in it")
 
 
+def holds_policy(source: str | Path) -> bool:
+    """Whether a folder, or what a hub id names, is a policy's checkpoint; an encoder's is none."""
+    try:
+        return _read_json(policy_folder(source) / CONFIG_FILE).get("format") == FORMAT
+    except UserError:
+        return False
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
