@@ -55,3 +55,35 @@ def test_png_keeps_every_pixel_in_rgb_order(tmp_path: Path) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
     path = write_png(tmp_path / "a.png", picture)
     np.testing.assert_array_equal(cv2.imread(str(path))[:, :, ::-1], picture)
+
+
+def test_pictures_keep_their_shape() -> None:
+    wide = np.zeros((40, 60, 3), np.uint8)
+    points = np.array([[1.0, 1.0, 1.0]], dtype=np.float32)
+    picture = draw_keypoints(wide, points, size=96)
+    assert picture.shape == (64, 96, 3)
+    np.testing.assert_array_equal(picture[63, 95], keypoint_colours(1)[0])
+    assert draw_keypoints(np.zeros((60, 41, 3), np.uint8), points, size=30).shape == (30, 20, 3)
+
+
+def test_inactive_keypoints_are_circles_on_request() -> None:
+    off = np.array([[0.5, 0.5, 0.0]], dtype=np.float32)
+    assert not draw_keypoints(_frame(), off, size=201).any()
+    circle = draw_keypoints(_frame(), off, size=201, inactive=True)
+    assert circle.any()
+    assert not circle[100, 100].any()  # hollow
+
+
+def test_old_parts_of_a_trail_are_fainter() -> None:
+    history = [np.array([[x, 0.5, 1.0]], dtype=np.float32) for x in (0.1, 0.3, 0.5, 0.9)]
+    picture = draw_trails(_frame(), history, size=201, length=3).astype(int)
+    old, middle, recent = (picture[100, x].sum() for x in (40, 80, 140))
+    assert 0 < old < middle < recent
+    assert not draw_trails(_frame(), history, size=201, length=1)[100, 80].any()
+
+
+def test_a_trail_of_no_length_is_the_keypoints_alone() -> None:
+    history = [np.array([[x, 0.5, 1.0]], dtype=np.float32) for x in (0.1, 0.9)]
+    np.testing.assert_array_equal(
+        draw_trails(_frame(), history, size=96, length=0), draw_keypoints(_frame(), history[-1], size=96)
+    )
