@@ -22,7 +22,7 @@ from mint_rl.keypoints.encoder import KeypointEncoder
 from mint_rl.keypoints.inference_settings import describe_settings, load_with_settings
 from mint_rl.keypoints.metrics import video_metrics
 from mint_rl.options import option
-from mint_rl.training.keypoint_scores import LEGEND, EncoderScores, table
+from mint_rl.training.keypoint_scores import LEGEND, EncoderScores, comparison, table
 from mint_rl.training.threads import cpu_threads
 
 # Far from the seeds of recordings, which count up from 0, and of policies' evaluations, from 1,000,000.
@@ -127,6 +127,8 @@ def run_keypoint_evaluation(
     others: Sequence[EncoderScores | None] = [None] + [baseline] * (len(scores) - 1)
     for found, other in zip(scores, others, strict=True):
         say("\n" + table(found, other))
+    if len(scores) > 2:
+        say("\nside by side:\n" + comparison(scores))
     say("\n" + LEGEND)
     if config.out is not None:
         content = {

@@ -149,6 +149,20 @@ def table(scores: EncoderScores, baseline: EncoderScores | None = None) -> str:
     return "\n".join(lines)
 
 
+def comparison(scores: Sequence[EncoderScores]) -> str:
+    """The groups' rows of several encoders, one below the other."""
+    rows = [found.rows() for found in scores]
+    shown = groups(list(scores[0].videos)) or rows[0]
+    lines = [_line("", [heading for heading, _ in COLUMNS.values()])]
+    for name in shown:
+        lines.append(_label(name))
+        lines += [
+            _line(f"  {found.encoder[-23:]}", _cells(row[name]))
+            for found, row in zip(scores, rows, strict=True)
+        ]
+    return "\n".join(lines)
+
+
 def _cells(row: Row) -> list[str]:
     return [row[metric].text(decimals) for metric, (_, decimals) in COLUMNS.items()]
 

@@ -14,6 +14,7 @@ from mint_rl.cli import main
 from mint_rl.data.demonstrations import write_demonstrations
 from mint_rl.data.magical_pickles import import_demonstrations
 from mint_rl.data.masked_video import MaskedVideo
+from mint_rl.data.videos.clevrer import masked_clevrer
 from mint_rl.envs.magical.recording import record_demonstrations
 from mint_rl.errors import UserError
 from mint_rl.keypoints.encoder import EncoderConfig, KeypointEncoder
@@ -22,6 +23,7 @@ from mint_rl.training.keypoint_evaluation import (
     evaluate_keypoints,
     run_keypoint_evaluation,
 )
+from mint_rl.viz.video import write_video
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -172,6 +174,41 @@ def test_a_task_without_distinct_colours_is_refused(encoder_folder: str, tmp_pat
     config = KeypointEvaluationConfig(encoders=[encoder_folder], data=[str(tmp_path / "demos.hdf5")])
     with pytest.raises(UserError, match="no two blocks share a colour"):
         run_keypoint_evaluation(config, say=lambda _: None)
+
+
+def write_clevrer(root: Path, videos: int) -> None:
+    """Videos of two black frames with one object of 1,763 pixels around column 84, row 161."""
+    counts = "jVc0`0^95K3N3M2M3N2N2O1N101N2N101N1" + 37 * "0" + "1N101N2N101N2N2N2N2N3L3N3LYSd3"
+    mask = {"size": [320, 480], "counts": counts}
+    seen = {"mask": mask, "color": "red", "material": "metal", "shape": "cube"}
+    frames = [{"frame_index": index, "objects": [seen]} for index in range(2)]
+    for number in range(videos):
+        write_video(root / f"video_0000{number}.mp4", [np.zeros((320, 480, 3), np.uint8)] * 2)
+        (root / f"proposal_0000{number}.json").write_text(json.dumps({"frames": frames}))
+
+
+def test_clevrers_proposals_by_hand(tmp_path: Path) -> None:
+    class Fixed(KeypointEncoder):
+        def encode(self, frames: NDArray[np.uint8], *_: object) -> NDArray[np.float32]:  # type: ignore[override]
+            places = [[84 / 479, 161 / 319, 1.0], [0.9, 0.9, 1.0]]
+            return np.repeat(np.array(places, np.float32)[None], len(frames), 0)
+
+    write_clevrer(tmp_path, 1)
+    (found,) = evaluate_keypoints({"fixed": Fixed(EncoderConfig())}, masked_clevrer(tmp_path))
+    row = {metric: estimate.mean for metric, estimate in found.rows()["CLEVRER"].items()}
+    assert row["rak"] == pytest.approx((1796.8 - 1763) / 1763)
+    assert [row[metric] for metric in ("dop", "top", "uak", "identity", "active")] == [1, 1, 1, 1, 2]
+
+
+def test_a_folder_of_clevrer(encoder_folder: str, tmp_path: Path) -> None:
+    write_clevrer(tmp_path / "clevrer", 3)
+    config = KeypointEvaluationConfig(
+        encoders=[encoder_folder], data=[str(tmp_path / "clevrer")], max_videos=2
+    )
+    (found,) = run_keypoint_evaluation(config, say=lambda _: None)
+    assert {name: len(videos) for name, videos in found.videos.items()} == {"CLEVRER": 2}
+    with pytest.raises(UserError, match="0 files of proposals"):
+        run_keypoint_evaluation(KeypointEvaluationConfig(encoders=[encoder_folder], data=[encoder_folder]))
 
 
 def folder_of(variable: str) -> Path:

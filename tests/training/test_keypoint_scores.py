@@ -8,7 +8,7 @@ import math
 import pytest
 
 from mint_rl.keypoints.metrics import VideoMetrics
-from mint_rl.training.keypoint_scores import LEGEND, EncoderScores, Estimate, groups, table
+from mint_rl.training.keypoint_scores import LEGEND, EncoderScores, Estimate, comparison, groups, table
 
 CORNER, LINE = "magical/MoveToCorner-Demo-v0", "magical/MakeLine-Demo-v0"
 ALL = "magical/MoveToCorner-TestAll-v0"
@@ -109,3 +109,12 @@ def test_json_has_both_ends_and_no_nan() -> None:
     assert content["rows"][CORNER]["identity_20"] == {"mean": None, "interval": None}
     assert content["minus"]["encoder"] == "first"
     assert content["minus"]["rows"][CORNER]["dop"]["mean"] == pytest.approx(0.1)
+
+
+def test_encoders_side_by_side() -> None:
+    several = [scores(f"runs/{name}", (CORNER, dop), (LINE, dop)) for name, dop in (("a", 0.2), ("b", 0.4))]
+    assert [line.split()[:2] for line in comparison(several).splitlines()[1:]] == [
+        ["mean"], ["runs/a", ".200±.000"], ["runs/b", ".400±.000"],
+    ]  # fmt: skip
+    alone = [scores("a", (CORNER, 0.2))]
+    assert comparison(alone).splitlines()[1] == "MoveToCorner-Demo"
