@@ -178,7 +178,7 @@ def test_a_task_without_distinct_colours_is_refused(encoder_folder: str, tmp_pat
 
 def write_clevrer(root: Path, videos: int) -> None:
     """Videos of two black frames with one object of 1,763 pixels around column 84, row 161."""
-    counts = "jVc0`0^95K3N3M2M3N2N2O1N101N2N101N1" + 37 * "0" + "1N101N2N101N2N2N2N2N3L3N3LYSd3"
+    counts = "jVc0`0^95K3N3M2M3N2N2O1N101N2N101N1" + 38 * "0" + "1N101N2N101N2N2N2N2N3L3N3LYSd3"
     mask = {"size": [320, 480], "counts": counts}
     seen = {"mask": mask, "color": "red", "material": "metal", "shape": "cube"}
     frames = [{"frame_index": index, "objects": [seen]} for index in range(2)]
