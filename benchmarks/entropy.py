@@ -7,7 +7,7 @@
 One image of three channels on one CPU thread, bandwidth 1e-3, all contenders in turns: the median of the CPU
 time. Memory is the most that a process holds beyond what it held before, output included, in multiples of the
 input (Linux). scikit-image takes one channel at a time: its time is for one, the ratio per channel of data.
-Where there is a GPU, also a batch of 64 images beside the paper's own design (entropy_gpu.py).
+Where there is a GPU, also batches of 64 images beside the paper's own design (entropy_gpu.py).
 """
 
 from __future__ import annotations
@@ -177,9 +177,9 @@ def main() -> None:
     if torch.cuda.is_available():
         from entropy_gpu import on_the_gpu
 
-        missed += on_the_gpu(arguments.regions, arguments.turns)
+        missed += on_the_gpu(sizes, arguments.regions, arguments.turns)
     else:
-        print("\nGPU: not measured, there is none")
+        print("\nGPU: not measured, there is none; entropy_gpu.py prints bounds by counting instructions")
     print("\n" + ("\n".join(f"missed: {target}" for target in missed) or "all targets measured are met"))
     sys.exit(1 if missed and arguments.require else 0)
 
