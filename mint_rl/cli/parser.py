@@ -122,7 +122,7 @@ def _is_list(key: str, every: list[Setting]) -> bool:
 
 def _add_flag(parser: argparse.ArgumentParser, setting: Setting) -> None:
     flag = f"--{setting.key.replace('_', '-')}"
-    default = setting.default if setting.default not in (None, []) else "none"
+    default = setting.default if setting.default not in (None, [], "") else "none"
     if isinstance(default, list):
         default = " ".join(map(str, default))
     help_text = f"{setting.meaning} (default {default})".replace("%", "%%")

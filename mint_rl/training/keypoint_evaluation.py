@@ -34,7 +34,9 @@ _VARIANT_NAMES = tuple(dict.fromkeys(variant for variants in VARIANTS.values() f
 class KeypointEvaluationConfig:
     """Which encoders to evaluate, and on what."""
 
-    encoders: list[str] = option([], "shipped names, run folders or the authors' .pt files")
+    encoders: list[str] = option(
+        [], "shipped names, run folders or the authors' .pt files, each perhaps with :gamma=15,gate=none"
+    )
     data: list[str] = option(
         [], "videos with masks: folders of CLEVRER, demonstration files; none: episodes of MAGICAL"
     )

@@ -31,7 +31,10 @@ the same one n frames later; times are of one core."""
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over videos and its 95 % bootstrap interval; NaN where no video defines the metric."""
+    """A mean over videos and its 95 % bootstrap interval.
+
+    The mean is NaN where no video defines the metric, the interval too where a single one does.
+    """
 
     mean: float
     low: float
@@ -45,20 +48,21 @@ class Estimate:
         if not known:
             return cls(math.nan, math.nan, math.nan)
         mean = sum(sum(group) / len(group) for group in known) / len(known)
+        if all(len(group) == 1 for group in known):
+            return cls(mean, math.nan, math.nan)
         return cls(mean, *stratified_interval(known))
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values; undefined ones are None, since JSON has no NaN."""
-        if math.isnan(self.mean):
-            return {"mean": None, "interval": None}
-        return {"mean": self.mean, "interval": [self.low, self.high]}
+        """As plain values; what is undefined is None, since JSON has no NaN."""
+        mean = None if math.isnan(self.mean) else self.mean
+        return {"mean": mean, "interval": None if math.isnan(self.low) else [self.low, self.high]}
 
     def text(self, decimals: int) -> str:
         """The mean ± half the width of the interval: `.997±.002`."""
         if math.isnan(self.mean):
             return "–"
-        half = (self.high - self.low) / 2
-        return f"{_short(self.mean, decimals)}±{_short(half, decimals)}"
+        spread = "" if math.isnan(self.low) else f"±{_short((self.high - self.low) / 2, decimals)}"
+        return _short(self.mean, decimals) + spread
 
 
 Row = dict[str, Estimate]  # by metric

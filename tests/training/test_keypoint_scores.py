@@ -30,6 +30,10 @@ def test_an_estimate_is_the_mean_of_the_groups_means() -> None:
     sure = Estimate.of([[0.7, 0.7]])
     assert (sure.low, sure.high) == (0.7, 0.7)
     assert math.isnan(Estimate.of([[math.nan]]).mean)
+    lonely = Estimate.of([[0.7], [0.9, math.nan]])
+    assert lonely.mean == pytest.approx(0.8)
+    assert math.isnan(lonely.low)
+    assert math.isnan(lonely.high)
 
 
 def test_the_interval_holds_the_groups_apart() -> None:
@@ -50,6 +54,7 @@ def test_the_interval_holds_the_groups_apart() -> None:
         (Estimate(-0.0234, -0.03, -0.01), 3, "-.023±.010"),
         (Estimate(-0.0001, 0.0, 0.0), 3, ".000±.000"),
         (Estimate(10.04, 10.0, 10.1), 2, "10.04±.05"),
+        (Estimate(0.5, math.nan, math.nan), 3, ".500"),
         (Estimate(math.nan, math.nan, math.nan), 3, "–"),
     ],
 )
@@ -86,7 +91,8 @@ def test_differences_are_of_the_same_videos() -> None:
 
 
 def test_the_table_names_what_it_shows() -> None:
-    first, second = scores("first", (CORNER, 0.2), (LINE, 1.0)), scores("second", (CORNER, 0.3), (LINE, 0.9))
+    first = scores("first", *[(CORNER, 0.2), (LINE, 1.0)] * 2)
+    second = scores("second", *[(CORNER, 0.3), (LINE, 0.9)] * 2)
     text = table(second, first)
     assert text.splitlines()[0] == "second  (γ 10; 2.00 ms a frame)"
     heading, corner = text.splitlines()[1:3]
@@ -103,7 +109,7 @@ def test_the_table_names_what_it_shows() -> None:
 
 
 def test_json_has_both_ends_and_no_nan() -> None:
-    first, second = scores("first", (CORNER, 0.2)), scores("second", (CORNER, 0.3))
+    first, second = scores("first", *[(CORNER, 0.2)] * 2), scores("second", *[(CORNER, 0.3)] * 2)
     content = json.loads(json.dumps(second.to_json(first), allow_nan=False))
     assert content["rows"][CORNER]["dop"] == {"mean": 0.3, "interval": [0.3, 0.3]}
     assert content["rows"][CORNER]["identity_20"] == {"mean": None, "interval": None}
@@ -114,7 +120,7 @@ def test_json_has_both_ends_and_no_nan() -> None:
 def test_encoders_side_by_side() -> None:
     several = [scores(f"runs/{name}", (CORNER, dop), (LINE, dop)) for name, dop in (("a", 0.2), ("b", 0.4))]
     assert [line.split()[:2] for line in comparison(several).splitlines()[1:]] == [
-        ["mean"], ["runs/a", ".200±.000"], ["runs/b", ".400±.000"],
+        ["mean"], ["runs/a", ".200"], ["runs/b", ".400"],
     ]  # fmt: skip
     alone = [scores("a", (CORNER, 0.2))]
     assert comparison(alone).splitlines()[1] == "MoveToCorner-Demo"
