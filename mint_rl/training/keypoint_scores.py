@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from mint_rl.keypoints.metrics import VideoMetrics
-from mint_rl.training.statistics import stratified_interval
+from mint_rl.training.statistics import Estimate
 
 # Metric → heading and decimals.
 COLUMNS = {
@@ -27,42 +26,6 @@ LEGEND = """\
 ± is half the width of the 95 % bootstrap interval over videos. DOP, TOP: objects found, tracked; UAK:
 keypoints on nothing; RAK: keypoints out of proportion to areas; same+n: keypoints on an object that are on
 the same one n frames later; times are of one core."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over videos and its 95 % bootstrap interval.
-
-    The mean is NaN where no video defines the metric, the interval too where a single one does.
-    """
-
-    mean: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, groups: Iterable[Sequence[float]]) -> Estimate:
-        """The mean of the groups' means; a value that is NaN is left out, and so is a group of NaN alone."""
-        known = [[value for value in group if not math.isnan(value)] for group in groups]
-        known = [group for group in known if group]
-        if not known:
-            return cls(math.nan, math.nan, math.nan)
-        mean = sum(sum(group) / len(group) for group in known) / len(known)
-        if all(len(group) == 1 for group in known):
-            return cls(mean, math.nan, math.nan)
-        return cls(mean, *stratified_interval(known))
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain values; what is undefined is None, since JSON has no NaN."""
-        mean = None if math.isnan(self.mean) else self.mean
-        return {"mean": mean, "interval": None if math.isnan(self.low) else [self.low, self.high]}
-
-    def text(self, decimals: int) -> str:
-        """The mean ± half the width of the interval: `.997±.002`."""
-        if math.isnan(self.mean):
-            return "–"
-        spread = "" if math.isnan(self.low) else f"±{_short((self.high - self.low) / 2, decimals)}"
-        return _short(self.mean, decimals) + spread
 
 
 Row = dict[str, Estimate]  # by metric
@@ -177,14 +140,6 @@ def _line(name: str, cells: Sequence[str]) -> str:
 
 def _label(name: str) -> str:
     return name.removeprefix("magical/").removesuffix("-v0")
-
-
-def _short(value: float, decimals: int) -> str:
-    """Without the zero before the point: .998, −.02, 1.000."""
-    text = f"{value:.{decimals}f}"
-    if float(text) == 0:
-        text = text.removeprefix("-")
-    return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
 
 
 def _plain(rows: dict[str, Row]) -> dict[str, Any]:

@@ -8,7 +8,8 @@ import math
 import pytest
 
 from mint_rl.keypoints.metrics import VideoMetrics
-from mint_rl.training.keypoint_scores import LEGEND, EncoderScores, Estimate, comparison, groups, table
+from mint_rl.training.keypoint_scores import LEGEND, EncoderScores, comparison, groups, table
+from mint_rl.training.statistics import Estimate
 
 CORNER, LINE = "magical/MoveToCorner-Demo-v0", "magical/MakeLine-Demo-v0"
 ALL = "magical/MoveToCorner-TestAll-v0"
