@@ -80,71 +80,55 @@ def stratified_interval(
     return _percentiles(means / len(groups), level)
 
 
-@dataclass(frozen=True, eq=False)
-class Runs:
-    """Scores of one method in one environment: training run by training run, on the same episodes.
-
-    scores:    (S, E), a row a training seed, a column an episode, that is, a seed of the environment
-    one_start: the environment has a single start, so that episodes are no sample of starts: only training
-               runs are drawn again, each with the mean of its episodes
-    """
-
-    scores: Array
-    one_start: bool = False
-
-    @property
-    def uncertain(self) -> bool:
-        """Whether there is anything to draw again."""
-        runs, episodes = self.scores.shape
-        return runs > 1 or (episodes > 1 and not self.one_start)
-
-
-def mean_estimate(runs: Runs, minus: Runs | None = None, resamples: int = 10_000, seed: int = 0) -> Estimate:
-    """The mean over training runs and episodes, or its difference to that of another method.
+def mean_estimate(
+    scores: Array, minus: Array | None = None, resamples: int = 10_000, seed: int = 0
+) -> Estimate:
+    """The mean of scores (S, E), training run by episode, or its difference to that of another method.
 
     Training runs and episodes are drawn again independently of each other, because every run meets the same
     episodes (the pigeonhole bootstrap of Owen 2007); drawing episodes anew within each run would take one
     episode's difficulty for as many as there are runs. Of two methods the episodes are drawn together, which
     pairs them, the training runs apart: run 3 of one has nothing to do with run 3 of the other.
+
+    Where episodes are no sample of anything, give their means: scores (S, 1).
     """
-    if minus is not None and minus.scores.shape[1] != runs.scores.shape[1]:
-        raise ValueError(f"episodes differ in number: {runs.scores.shape[1]} and {minus.scores.shape[1]}")
+    if minus is not None and minus.shape[1] != scores.shape[1]:
+        raise ValueError(f"episodes differ in number: {scores.shape[1]} and {minus.shape[1]}")
     rng = np.random.default_rng(seed)
-    columns = _episode_weights(runs, rng, resamples)
-    mean, means = float(runs.scores.mean()), _run_means(runs, columns, rng).mean(axis=1)
-    uncertain = runs.uncertain
+    columns = _episode_weights(scores, rng, resamples)
+    mean, means = float(scores.mean()), _run_means(scores, columns, rng).mean(axis=1)
+    certain = scores.size == 1
     if minus is not None:
-        mean -= float(minus.scores.mean())
+        mean -= float(minus.mean())
         means = means - _run_means(minus, columns, rng).mean(axis=1)
-        uncertain = uncertain or minus.uncertain
-    return Estimate(mean, *(_percentiles(means, 0.95) if uncertain else (math.nan, math.nan)))
+        certain = certain and minus.size == 1
+    return Estimate(mean, *((math.nan, math.nan) if certain else _percentiles(means, 0.95)))
 
 
 def aggregate_estimate(
-    tasks: Sequence[Sequence[Runs]],
+    tasks: Sequence[Sequence[Array]],
     statistic: Callable[[Array], Array],
     resamples: int = 2_000,
     seed: int = 0,
 ) -> Estimate:
     """A statistic of the mean scores of all training runs in all environments (Agarwal et al. 2021).
 
-    tasks:     for each task, the same training runs in its environments; they are drawn again task by task,
-               and in every environment of the task alike, the episodes environment by environment
+    tasks:     for each task, the scores (S, E) of the same S training runs in each of its environments; runs
+               are drawn again task by task, in all environments of the task alike, and episodes environment
+               by environment
     statistic: (…, N) → (…), such as `interquartile_mean`
     """
     rng = np.random.default_rng(seed)
     points, drawn = [], []
     for environments in tasks:
-        rows = None
-        for runs in environments:
-            count = len(runs.scores)
-            if rows is None:
-                rows = rng.integers(0, count, (resamples, count))
-            means = _episode_weights(runs, rng, resamples) @ runs.scores.T
-            points.append(runs.scores.mean(axis=1))
+        count = len(environments[0])
+        rows = rng.integers(0, count, (resamples, count))
+        for scores in environments:
+            means = _episode_weights(scores, rng, resamples) @ scores.T
+            points.append(scores.mean(axis=1))
             drawn.append(np.take_along_axis(means, rows, axis=1))
     mean = float(statistic(np.concatenate(points)))
-    if not any(runs.uncertain for environments in tasks for runs in environments):
+    if all(scores.size == 1 for environments in tasks for scores in environments):
         return Estimate(mean, math.nan, math.nan)
     return Estimate(mean, *_percentiles(statistic(np.concatenate(drawn, axis=1)), 0.95))
 
@@ -169,20 +153,17 @@ def short(value: float, decimals: int) -> str:
     return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
 
 
-def _episode_weights(runs: Runs, rng: np.random.Generator, resamples: int) -> Array:
-    """How often each episode is drawn, as a share: (resamples, E); all alike where there is one start."""
-    episodes = runs.scores.shape[1]
-    equal = np.full(episodes, 1 / episodes)
-    if runs.one_start:
-        return np.broadcast_to(equal, (resamples, episodes))
-    drawn: Array = rng.multinomial(episodes, equal, size=resamples) / episodes
+def _episode_weights(scores: Array, rng: np.random.Generator, resamples: int) -> Array:
+    """How often each episode is drawn, as a share: (resamples, E)."""
+    episodes = scores.shape[1]
+    drawn: Array = rng.multinomial(episodes, np.full(episodes, 1 / episodes), size=resamples) / episodes
     return drawn
 
 
-def _run_means(runs: Runs, columns: Array, rng: np.random.Generator) -> Array:
+def _run_means(scores: Array, columns: Array, rng: np.random.Generator) -> Array:
     """Mean scores (resamples, S) of training runs drawn again, over the episodes that were drawn."""
-    means = columns @ runs.scores.T
-    return np.take_along_axis(means, rng.integers(0, len(runs.scores), means.shape), axis=1)
+    means = columns @ scores.T
+    return np.take_along_axis(means, rng.integers(0, len(scores), means.shape), axis=1)
 
 
 def _percentiles(resampled: Array, level: float) -> tuple[float, float]:

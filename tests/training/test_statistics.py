@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mint_rl.training.statistics import (
-    Runs,
     aggregate_estimate,
     bootstrap_interval,
     interquartile_mean,
@@ -56,7 +55,7 @@ def test_a_mean_over_runs_and_episodes_against_the_variance_of_the_crossed_desig
     # Scores = run effect + episode effect; the variance of the grand mean is s²/S + e²/E of the two samples.
     rng = np.random.default_rng(1)
     run, episode = rng.normal(0, 0.1, 40), rng.normal(0.5, 0.2, 80)
-    estimate = mean_estimate(Runs(run[:, None] + episode))
+    estimate = mean_estimate(run[:, None] + episode)
     half = 1.96 * np.sqrt(run.var() / 40 + episode.var() / 80)
     assert estimate.mean == pytest.approx(run.mean() + episode.mean())
     assert estimate.low == pytest.approx(estimate.mean - half, abs=0.002)
@@ -66,19 +65,19 @@ def test_a_mean_over_runs_and_episodes_against_the_variance_of_the_crossed_desig
 def test_pairing_on_episodes_removes_what_makes_them_hard() -> None:
     rng = np.random.default_rng(2)
     episode = rng.uniform(0, 1, 50)
-    better, worse = Runs(np.stack([episode + 0.1] * 3)), Runs(np.stack([episode] * 5))
+    better, worse = np.stack([episode + 0.1] * 3), np.stack([episode] * 5)
     difference = mean_estimate(better, worse)
     assert (difference.mean, difference.low, difference.high) == pytest.approx((0.1, 0.1, 0.1))
     assert mean_estimate(better).high - mean_estimate(better).low > 0.1
     with pytest.raises(ValueError, match="episodes differ in number: 50 and 2"):
-        mean_estimate(better, Runs(np.zeros((3, 2))))
+        mean_estimate(better, np.zeros((3, 2)))
 
 
-def test_where_there_is_one_start_training_runs_alone_count() -> None:
+def test_means_of_episodes_leave_training_runs_alone_to_be_drawn() -> None:
     scores = np.array([[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0]])
-    assert mean_estimate(Runs(scores, one_start=True)).high == 0.5, "both runs have the mean 0.5"
-    assert mean_estimate(Runs(scores)).high > 0.7
-    lonely = mean_estimate(Runs(scores[:1], one_start=True))
+    assert mean_estimate(scores.mean(axis=1, keepdims=True)).high == 0.5, "both runs have the mean 0.5"
+    assert mean_estimate(scores).high > 0.7
+    lonely = mean_estimate(scores[:1].mean(axis=1, keepdims=True))
     assert lonely.mean == 0.5
     assert np.isnan([lonely.low, lonely.high]).all()
 
@@ -93,20 +92,20 @@ def test_interquartile_mean() -> None:
 
 def test_an_aggregate_draws_runs_task_by_task() -> None:
     rng = np.random.default_rng(3)
-    easy = [Runs(rng.normal(0.9, 0.02, (5, 30))), Runs(rng.normal(0.8, 0.02, (5, 30)))]
-    hard = [Runs(rng.normal(0.2, 0.02, (5, 30)))]
+    easy = [rng.normal(0.9, 0.02, (5, 30)), rng.normal(0.8, 0.02, (5, 30))]
+    hard = [rng.normal(0.2, 0.02, (5, 30))]
     everything = aggregate_estimate([easy, hard], interquartile_mean)
-    means = np.concatenate([runs.scores.mean(1) for runs in (*easy, *hard)])
+    means = np.concatenate([scores.mean(1) for scores in (*easy, *hard)])
     assert everything.mean == pytest.approx(interquartile_mean(means))
     assert everything.low < everything.mean < everything.high
     # what only differs between tasks leaves no doubt about their mean
-    sure = [[Runs(np.full((4, 6), 0.1))], [Runs(np.full((4, 6), 0.7))]]
+    sure = [[np.full((4, 6), 0.1)], [np.full((4, 6), 0.7)]]
     flat = aggregate_estimate(sure, lambda values: values.mean(axis=-1))
     assert (flat.mean, flat.low, flat.high) == pytest.approx((0.4, 0.4, 0.4))
 
 
 def test_an_aggregate_of_one_task_is_its_mean() -> None:
-    runs = Runs(np.random.default_rng(4).uniform(0, 1, (5, 40)))
+    runs = np.random.default_rng(4).uniform(0, 1, (5, 40))
     one = aggregate_estimate([[runs]], lambda values: values.mean(axis=-1), resamples=10_000)
     other = mean_estimate(runs)
     assert (one.mean, one.low, one.high) == pytest.approx((other.mean, other.low, other.high), abs=0.004)
