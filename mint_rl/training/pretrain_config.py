@@ -21,6 +21,9 @@ class PretrainConfig(VideoConfig):
     data: list[str] = option(
         [], "videos, folders of videos or images, lists of paths, data sets; none: rollouts of MAGICAL"
     )
+    env: str | None = option(None, "instead of data, frames of an environment: any gymnasium id, or MakeLine")
+    frames: int = option(2000, "how many frames of `env`; its episodes are cut after max_frames, or 200")
+    behaviour: str = option("random", "who acts in `env`: random, or the run folder of `mint-rl bc`")
     seed: int = option(0, "decides rollouts, initial weights, batches and the validation split")
     out: str | None = option(None, "the run folder; none: a new one in runs/")
     overwrite: bool = option(False, "allow `out` to hold an earlier run, which is replaced")
@@ -35,6 +38,7 @@ class PretrainConfig(VideoConfig):
     gradient_clip: float = option(10.0, "largest norm of the gradient")
     turns: bool = option(True, "augment: turn each pair by quarters and mirror it")
     shift: int = option(6, "augment: move each pair by up to so many pixels")
+    apart: float = option(0.5, "share of pairs whose two frames are turned and moved each on its own")
 
     num_keypoints: int = option(25, "keypoints, K")
     gamma: float = option(10.0, "γ, the height of a feature map that makes a keypoint active, while training")
@@ -58,11 +62,12 @@ class PretrainConfig(VideoConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.env is not None and self.data:
+            raise UserError("data and env contradict each other: give one of them")
         lowest = {
-            "seed": 0, "steps": 1, "pairs": 1, "warmup": 0, "final_rate": 0.0, "weight_decay": 0.0,
-            "shift": 0, "num_keypoints": 1, "validation_share": 0.0, "log_every": 1, "save_every": 1,
-            "validate_every": 1,
-            "threads": 1,
+            "seed": 0, "frames": 2, "steps": 1, "pairs": 1, "warmup": 0, "final_rate": 0.0,
+            "weight_decay": 0.0, "shift": 0, "num_keypoints": 1, "validation_share": 0.0, "log_every": 1,
+            "save_every": 1, "validate_every": 1, "threads": 1,
         }  # fmt: skip
         for name, limit in lowest.items():
             if not getattr(self, name) >= limit:
@@ -79,6 +84,8 @@ class PretrainConfig(VideoConfig):
                 raise UserError(
                     f"the option 'gate' must be none, auto or a number, got '{self.gate}'"
                 ) from error
+        if not 0 <= self.apart <= 1:
+            raise UserError(f"the option 'apart' must be from 0 to 1, got {self.apart}")
         if not self.validation_share < 1:
             raise UserError(f"the option 'validation_share' must be below 1, got {self.validation_share}")
         if self.preprocessing not in PREPROCESSINGS:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mint_rl.errors import UserError
 from mint_rl.keypoints.encoder import KeypointEncoder, Keypoints
@@ -25,7 +25,7 @@ from mint_rl.training.prefetch import Prefetch
 from mint_rl.training.pretrain_config import PretrainConfig
 from mint_rl.training.run_log import RunLog
 from mint_rl.training.snapshot import load_snapshot, save_snapshot
-from mint_rl.training.video_pairs import VideoPairs
+from mint_rl.training.video_pairs import Pairs, VideoPairs
 
 SNAPSHOT_FOLDER = "unfinished"
 
@@ -74,7 +74,7 @@ class PretrainingRun:
                 log.record(**record)  # type: ignore[arg-type]
             while self.done < config.steps and not stop.asked:
                 clock = time.process_time()
-                for name, value in self.step(self.done + 1, *next(batches)).items():
+                for name, value in self.step(self.done + 1, next(batches)).items():
                     self.sums[name] = self.sums.get(name, 0.0) + value
                 self.done += 1
                 self.seconds += time.process_time() - clock
@@ -99,17 +99,17 @@ class PretrainingRun:
         self.best.offer(self.encoder, self.done, loss)
         self.sums["valid_total"] = loss * self._since_record()
 
-    def draw(self, number: int) -> tuple[Tensor, Tensor]:
-        """The pairs of a step, counted from 1, and their entropy."""
-        rng = np.random.default_rng([self.config.seed, number])
-        return self.pairs.draw(self.config.pairs, rng, self.config.turns, self.config.shift)
+    def draw(self, number: int) -> Pairs:
+        """The pairs of a step, counted from 1."""
+        rng, config = np.random.default_rng([self.config.seed, number]), self.config
+        return self.pairs.draw(config.pairs, rng, config.turns, config.shift, config.apart)
 
-    def step(self, number: int, frames: Tensor, entropy: Tensor) -> dict[str, float]:
+    def step(self, number: int, pairs: Pairs) -> dict[str, float]:
         """One step of the optimiser; the loss terms and the numbers that show failures."""
         config = self.config
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(number, config)
-        keypoints, terms = evaluate_pairs(self.encoder, frames, entropy, config)
+        keypoints, terms = evaluate_pairs(self.encoder, pairs, config)
         self.optimiser.zero_grad()
         terms.total.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.encoder.parameters(), config.gradient_clip)
@@ -198,16 +198,17 @@ def learning_rate(step: int, config: PretrainConfig) -> float:
 
 
 def evaluate_pairs(
-    encoder: KeypointEncoder, frames: Tensor, entropy: Tensor, config: PretrainConfig
+    encoder: KeypointEncoder, pairs: Pairs, config: PretrainConfig
 ) -> tuple[Keypoints, MintTerms]:
-    """Keypoints and loss of pairs: frames (B, 2, H, W, C) uint8, entropy (B, 2, H, W)."""
-    number = len(frames)
+    """Keypoints of pairs, in the coordinates of the videos, and their loss."""
+    number = len(pairs.frames)
     kind = torch.device(config.device).type
     with torch.autocast(kind, torch.bfloat16, enabled=config.precision == "bfloat16"):
-        found = encoder(frames.flatten(0, 1).to(config.device, non_blocking=True))
-    pairs = Keypoints(*(part.unflatten(0, (number, 2)) for part in found[:3]))
-    terms = mint_loss(pairs.coordinates, pairs.status, entropy.to(config.device), config.loss)
-    return pairs, terms
+        found = encoder(pairs.frames.flatten(0, 1).to(config.device, non_blocking=True))
+    coordinates, status, peaks = (part.unflatten(0, (number, 2)) for part in found[:3])
+    keypoints = Keypoints(pairs.in_video(coordinates), status, peaks)
+    terms = mint_loss(keypoints.coordinates, keypoints.status, pairs.entropy.to(config.device), config.loss)
+    return keypoints, terms
 
 
 @torch.no_grad()
@@ -215,11 +216,11 @@ def validate(encoder: KeypointEncoder, pairs: VideoPairs, config: PretrainConfig
     """Loss terms and failure numbers of up to 200 held-out pairs, with the encoder's inference settings."""
     count = 0
     totals: dict[str, float] = {}
-    for frames, entropy in pairs.spread(200):
-        keypoints, terms = evaluate_pairs(encoder, frames, entropy, config)
+    for part in pairs.spread(200):
+        keypoints, terms = evaluate_pairs(encoder, part, config)
         for name, value in _numbers(keypoints, terms).items():
-            totals[name] = totals.get(name, 0.0) + value * len(frames)
-        count += len(frames)
+            totals[name] = totals.get(name, 0.0) + value * len(part.frames)
+        count += len(part.frames)
     return {name: total / count for name, total in totals.items()}
 
 

@@ -1,5 +1,9 @@
 """Pairs of neighbouring frames for MINT, with their entropy images, drawn and augmented by step.
 
+The encoder sees a frame turned, mirrored and shifted at random. Its keypoints are then taken back into the
+video's own coordinates, so that entropy images stay as they are, and the two frames of a pair may even be
+placed differently: a keypoint has to follow its object through that as well.
+
 Videos stay where they are: in memory, or on disk, where their entropy is then kept as well, so that a set may
 be larger than memory. A step's pairs depend on the seed and the number of the step alone, so that a resumed
 run draws what the uninterrupted one would have drawn.
@@ -53,22 +57,26 @@ class VideoPairs:
         return int(height), int(width)
 
     def draw(
-        self, number: int, rng: np.random.Generator, turns: bool = True, shift: int = 0
-    ) -> tuple[Tensor, Tensor]:
-        """`number` random pairs: frames (number, 2, H, W, C) uint8 and their entropy (number, 2, H, W).
+        self, number: int, rng: np.random.Generator, turns: bool = True, shift: int = 0, apart: float = 0.0
+    ) -> Pairs:
+        """`number` random pairs.
 
-        turns: turn and mirror each pair by chance. shift: move it by up to so many pixels. Both frames of a
-        pair and their entropy move together.
+        turns: turn and mirror each pair by chance. shift: move it by up to so many pixels. apart: the share
+        of pairs whose two frames are placed each on its own; of the others, both frames are placed alike.
         """
         first = rng.choice(self.starts, number)
-        return self._read(first, placements(rng, number, self.size, turns, shift))
+        placed = placements(rng, 2 * number, self.size, turns, shift)
+        # Frame 2i+1 takes the placement of frame 2i, except in the pairs that come first.
+        chosen = np.arange(2 * number)
+        chosen[2 * round(apart * number) :] &= ~1
+        return self._read(first, placed.take(chosen))
 
-    def spread(self, number: int, batch: int = 16) -> Iterator[tuple[Tensor, Tensor]]:
+    def spread(self, number: int, batch: int = 16) -> Iterator[Pairs]:
         """`number` pairs, or all if there are fewer, evenly over the videos and as they are, in batches."""
         chosen = self.starts[np.unique(np.linspace(0, len(self.starts) - 1, number).astype(int))]
         for start in range(0, len(chosen), batch):
             part = chosen[start : start + batch]
-            still = placements(np.random.default_rng(0), len(part), self.size, False, 0)
+            still = placements(np.random.default_rng(0), 2 * len(part), self.size, False, 0)
             yield self._read(part, still)
 
     def entropy_sample(self, number: int = 256) -> Tensor:
@@ -82,18 +90,32 @@ class VideoPairs:
         video = int(np.searchsorted(self._ends, frame, side="right"))
         return video, int(frame - self._ends[video] + len(self.videos[video]))
 
-    def _read(self, first: NDArray[np.int64], placed: Placements) -> tuple[Tensor, Tensor]:
+    def _read(self, first: NDArray[np.int64], placed: Placements) -> Pairs:
         number, (height, width), channels = len(first), self.size, self.videos[0].shape[3]
         frames = np.empty((number, 2, height, width, channels), np.uint8)
         entropy = np.empty((number, 2, height, width), np.float32)
         for index, frame in enumerate(first):
             video, time = self._place(frame)
-            placed.move(index, self.videos[video][time : time + 2], frames[index])
-            placed.move(index, self.entropy[video][time : time + 2], entropy[index])
-            # Beyond the border frames continue with their last pixel; that holds no information.
-            entropy[index][:, placed.outside_rows[index]] = 0.0
-            entropy[index][:, :, placed.outside_columns[index]] = 0.0
-        return torch.from_numpy(frames), torch.from_numpy(entropy)
+            both = self.videos[video][time : time + 2]
+            placed.move(2 * index, both[0], frames[index, 0])
+            placed.move(2 * index + 1, both[1], frames[index, 1])
+            entropy[index] = self.entropy[video][time : time + 2]
+        back = torch.from_numpy(placed.back()).view(number, 2, 2, 3)
+        return Pairs(torch.from_numpy(frames), torch.from_numpy(entropy), back)
+
+
+class Pairs(NamedTuple):
+    """B pairs of neighbouring frames as the encoder is to see them."""
+
+    frames: Tensor  # (B, 2, H, W, C) uint8, placed at random
+    entropy: Tensor  # (B, 2, H, W) in nats, as in the video
+    back: Tensor  # (B, 2, 2, 3): [x, y, 1] of a placed frame, x and y in [0, 1], → x, y in the video
+
+    def in_video(self, coordinates: Tensor) -> Tensor:
+        """Keypoints (B, 2, K, 2) of the placed frames in the coordinates of the video, cut at its border."""
+        back = self.back.to(coordinates.device)
+        turned = coordinates @ back[..., :2].mT + back[..., None, :, 2]
+        return turned.clamp(0.0, 1.0)
 
 
 class Placements(NamedTuple):
@@ -102,14 +124,28 @@ class Placements(NamedTuple):
     transpose: NDArray[np.bool_]  # (N,) swap rows and columns first
     rows: NDArray[np.int64]  # (N, H) source of each row; beyond the border the nearest inside
     columns: NDArray[np.int64]  # (N, W)
-    outside_rows: NDArray[np.bool_]  # (N, H) where the source lies beyond the border
-    outside_columns: NDArray[np.bool_]  # (N, W)
+    scale: NDArray[np.float32]  # (N, 2) x and y of the source are scale · (x, y) + offset, in image sides
+    offset: NDArray[np.float32]  # (N, 2)
 
-    def move(self, index: int, images: NDArray[np.generic], result: NDArray[np.generic]) -> None:
-        """Place `images` (T, H, W, …) as the image `index` says, into `result` of the same shape."""
+    def move(self, index: int, image: NDArray[np.generic], result: NDArray[np.generic]) -> None:
+        """Place an image (H, W, …) as the entry `index` says, into `result` of the same shape."""
         if self.transpose[index]:
-            images = images.swapaxes(1, 2)
-        np.take(images.take(self.rows[index], 1), self.columns[index], 2, out=result, mode="clip")
+            image = image.swapaxes(0, 1)
+        np.take(image.take(self.rows[index], 0), self.columns[index], 1, out=result, mode="clip")
+
+    def take(self, chosen: NDArray[np.int64]) -> Placements:
+        """The chosen entries."""
+        return Placements(
+            self.transpose[chosen], self.rows[chosen], self.columns[chosen], self.scale[chosen],
+            self.offset[chosen],
+        )  # fmt: skip
+
+    def back(self) -> NDArray[np.float32]:
+        """The map from [x, y, 1] of a placed image to x, y of the original: (N, 2, 3)."""
+        matrix = np.zeros((len(self.transpose), 2, 3), np.float32)
+        matrix[:, (0, 1), (0, 1)] = self.scale
+        matrix[:, :, 2] = self.offset
+        return np.where(self.transpose[:, None, None], matrix[:, ::-1], matrix)
 
 
 def placements(
@@ -118,14 +154,15 @@ def placements(
     """Random turns, mirrorings and shifts for `number` images of `size`; not square, by half-turns only."""
     height, width = size
     dx, dy = rng.integers(-shift, shift + 1, (2, number, 1))
-    rows, columns = np.arange(height) - dy, np.arange(width) - dx
-    outside_rows, outside_columns = (rows < 0) | (rows >= height), (columns < 0) | (columns >= width)
-    rows, columns = rows.clip(0, height - 1), columns.clip(0, width - 1)
+    rows, columns = (np.arange(height) - dy).clip(0, height - 1), (np.arange(width) - dx).clip(0, width - 1)
+    scale, offset = np.ones((number, 2)), -np.hstack([dx / (width - 1), dy / (height - 1)])
     transpose = np.zeros(number, bool)
     if turns:
         mirror_rows, mirror_columns, swap = rng.integers(0, 2, (3, number, 1)).astype(bool)
         rows = np.where(mirror_rows, height - 1 - rows, rows)
         columns = np.where(mirror_columns, width - 1 - columns, columns)
+        mirrored = np.hstack([mirror_columns, mirror_rows])
+        scale, offset = np.where(mirrored, -scale, scale), np.where(mirrored, 1 - offset, offset)
         if height == width:
             transpose = swap[:, 0]
-    return Placements(transpose, rows, columns, outside_rows, outside_columns)
+    return Placements(transpose, rows, columns, scale.astype(np.float32), offset.astype(np.float32))

@@ -51,7 +51,11 @@ def dense_terms(
         mutual = torch.minimum(current, source + target)
         residuals.append((current - mutual).sum((1, 2)) / area)
     residual = torch.stack(residuals, 1)  # (B, K)
-    moved = ((coordinates[:, 1] - coordinates[:, 0]) ** 2).sum(-1) * status[:, 0] * status[:, 1]
+    moved = ((coordinates[:, 1] - coordinates[:, 0]) ** 2).sum(-1)
+    if config.movement_reach:
+        limit = config.movement_reach**2
+        moved = limit - limit * torch.exp(-moved / limit)
+    moved = moved * status[:, 0] * status[:, 1]
     transport = (residual.mean(1) + config.movement * moved.sum(1)).mean()
 
     overlap = torch.clamp(gaussians.sum(2).amax((2, 3)) - config.beta, min=0).mean() / number

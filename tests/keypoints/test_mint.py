@@ -144,6 +144,18 @@ def test_movement_counts_only_what_is_active_in_both_frames() -> None:
     assert mint.movement(coordinates, status)[0].tolist() == pytest.approx([0.25, 0.0])
 
 
+def test_movement_beyond_its_reach_costs_no_more() -> None:
+    """Near 0 the square, far away the square of the reach, and by hand between them."""
+    distances = [0.001, 0.05, 0.1, 0.5]
+    coordinates = torch.zeros(1, 2, 4, 2)
+    coordinates[0, 1, :, 0] = torch.tensor(distances)
+    found = mint.movement(coordinates, torch.ones(1, 2, 4), reach=0.05)[0].tolist()
+    assert found[0] == pytest.approx(0.001**2, rel=1e-3)
+    assert found[1] == pytest.approx(0.0025 * (1 - 0.36787944), rel=1e-5)
+    assert found[2] == pytest.approx(0.0025 * (1 - 0.01831564), rel=1e-5)
+    assert found[3] == pytest.approx(0.0025)
+
+
 def test_overlap_counts_the_heap_above_beta() -> None:
     config = MintLossConfig(beta=4.0)
     heap = torch.full((10, 2), 20.0)

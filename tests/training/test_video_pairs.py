@@ -30,7 +30,7 @@ def _videos(lengths: tuple[int, ...] = (4, 2, 3), side: int = 24) -> list[np.nda
 def test_pairs_are_neighbours_of_one_video() -> None:
     pairs = VideoPairs(_videos(), "none", 3)
     assert len(pairs) == 3 + 1 + 2
-    frames, entropy = pairs.draw(200, np.random.default_rng(0), turns=False)
+    frames, entropy, _ = pairs.draw(200, np.random.default_rng(0), turns=False)
     first, second = frames[:, 0, 0, 0, 0].int(), frames[:, 1, 0, 0, 0].int()
     assert (second == first + 1).all()
     assert set(first.tolist()) == {0, 1, 2, 4, 6, 7}
@@ -45,21 +45,64 @@ def test_the_seed_decides_what_is_drawn() -> None:
     assert not torch.equal(a[0], other[0])
 
 
-def test_entropy_moves_with_the_picture() -> None:
-    """Turned and mirrored, a frame has the turned and mirrored entropy."""
-    pairs = VideoPairs(_videos(), "binarise", 3)
-    frames, entropy = pairs.draw(20, np.random.default_rng(1), turns=True)
-    for t in (0, 1):
-        torch.testing.assert_close(entropy[:, t], entropy_image(frames[:, t]))
+def _dots(number: int, side: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Black pictures with one white pixel each, and where it is: x, y in [0, 1]."""
+    inner = (side[0] - 12, side[1] - 12)
+    cells = np.random.default_rng(0).choice(inner[0] * inner[1], number, replace=False)
+    rows, columns = cells // inner[1] + 6, cells % inner[1] + 6
+    pictures = np.zeros((number, *side, 3), np.uint8)
+    pictures[np.arange(number), rows, columns] = 255
+    return pictures, np.stack([columns / (side[1] - 1), rows / (side[0] - 1)], 1)
+
+
+def _white(frame: torch.Tensor) -> torch.Tensor:
+    """Where the white pixel of a frame (H, W, C) is."""
+    ((row, column),) = frame[..., 0].nonzero().tolist()
+    return torch.tensor([column / (frame.shape[1] - 1), row / (frame.shape[0] - 1)])
+
+
+@pytest.mark.parametrize("side", [(24, 24), (20, 30)])
+@pytest.mark.parametrize("apart", [0.0, 0.5, 1.0])
+def test_keypoints_are_taken_back_to_where_they_are_in_the_video(side: tuple[int, int], apart: float) -> None:
+    pictures, places = _dots(40, side)
+    pairs = VideoPairs([pictures], "none", 3)
+    drawn = pairs.draw(60, np.random.default_rng(1), turns=True, shift=5, apart=apart)
+    seen = torch.stack([torch.stack([_white(frame) for frame in both]) for both in drawn.frames])
+    found = drawn.in_video(seen[:, :, None])[:, :, 0]
+    firsts = [int(np.abs(places - both[0].numpy()).sum(1).argmin()) for both in found]
+    expected = torch.from_numpy(np.stack([places[[first, first + 1]] for first in firsts]))
+    torch.testing.assert_close(found, expected.float(), atol=1e-5, rtol=0)
+    alike = (drawn.back[:, 0] == drawn.back[:, 1]).flatten(1).all(1)
+    assert alike[round(apart * 60) :].all()
+    if apart:
+        assert alike[: round(apart * 60)].float().mean() < 0.2
+
+
+def test_entropy_stays_as_it_is_in_the_video() -> None:
+    videos = _videos()
+    pairs = VideoPairs(videos, "binarise", 3)
+    whole = entropy_image(torch.from_numpy(np.concatenate(videos)))
+    drawn = pairs.draw(20, np.random.default_rng(1), turns=True, shift=3, apart=0.5)
+    plain = pairs.draw(20, np.random.default_rng(1), turns=False)
+    torch.testing.assert_close(drawn.entropy, plain.entropy)
+    torch.testing.assert_close(drawn.entropy, whole[plain.frames[:, :, 0, 0, 0].int()])
+
+
+def test_what_lies_beyond_the_border_is_cut_off() -> None:
+    pairs = VideoPairs(_videos(), "none", 3)
+    drawn = pairs.draw(50, np.random.default_rng(1), turns=True, shift=6)
+    found = drawn.in_video(torch.rand(50, 2, 9, 2, generator=torch.Generator().manual_seed(0)))
+    assert found.min() == 0
+    assert found.max() == 1
 
 
 def _placed(image: np.ndarray, **choices: object) -> list[np.ndarray]:
     """The image in each of 200 random placements."""
     placed = placements(np.random.default_rng(0), 200, image.shape, **choices)  # type: ignore[arg-type]
-    results = np.empty((200, 1, *image.shape), image.dtype)
+    results = np.empty((200, *image.shape), image.dtype)
     for index in range(200):
-        placed.move(index, image[None], results[index])
-    return list(results[:, 0])
+        placed.move(index, image, results[index])
+    return list(results)
 
 
 def test_placements_reach_all_eight_poses() -> None:
@@ -74,29 +117,19 @@ def test_pictures_that_are_not_square_keep_their_shape() -> None:
     assert seen == {side.tobytes() for side in (image, image[::-1], image[:, ::-1], image[::-1, ::-1])}
 
 
-def test_a_shift_continues_the_border_and_holds_no_entropy_there() -> None:
+def test_a_shift_continues_the_border() -> None:
     image = np.arange(36).reshape(6, 6)
     shifted = {
-        image[np.clip(np.arange(6) - dy, 0, 5)][:, np.clip(np.arange(6) - dx, 0, 5)].tobytes(): (dy, dx)
+        image[np.clip(np.arange(6) - dy, 0, 5)][:, np.clip(np.arange(6) - dx, 0, 5)].tobytes()
         for dy in range(-2, 3)
         for dx in range(-2, 3)
     }
-    seen = [shifted[placed.tobytes()] for placed in _placed(image, turns=False, shift=2)]
-    assert set(seen) == set(shifted.values())
-    placed = placements(np.random.default_rng(0), 200, (6, 6), False, 2)
-    assert [(rows.sum(), columns.sum()) for rows, columns in zip(*placed[3:], strict=True)] == [
-        (abs(dy), abs(dx)) for dy, dx in seen
-    ]
-    pairs = VideoPairs([np.random.default_rng(1).integers(0, 256, (2, 20, 20, 3), np.uint8)], "none", 3)
-    _, entropy = pairs.draw(30, np.random.default_rng(5), False, 6)
-    for both in entropy:
-        empty = both == 0
-        assert torch.equal(empty, empty.all(2, True) | empty.all(1, True))  # whole rows and columns
+    assert {placed.tobytes() for placed in _placed(image, turns=False, shift=2)} == shifted
 
 
 def test_a_frame_in_a_mirrored_and_shifted_pair_is_the_one_that_indexing_gives() -> None:
     """Every choice at once, against the source of each pixel written out."""
-    picture = np.random.default_rng(2).integers(0, 256, (1, 7, 7, 3), np.uint8)
+    picture = np.random.default_rng(2).integers(0, 256, (7, 7, 3), np.uint8)
     placed = placements(np.random.default_rng(3), 50, (7, 7), True, 3)
     result = np.empty_like(picture)
     for index in range(50):
@@ -105,7 +138,7 @@ def test_a_frame_in_a_mirrored_and_shifted_pair_is_the_one_that_indexing_gives()
             for x in range(7):
                 source = placed.rows[index, y], placed.columns[index, x]
                 row, column = source[::-1] if placed.transpose[index] else source
-                assert (result[0, y, x] == picture[0, row, column]).all()
+                assert (result[y, x] == picture[row, column]).all()
 
 
 def test_a_set_on_disk_gives_what_it_gives_in_memory(tmp_path: Path) -> None:
@@ -149,9 +182,9 @@ def test_entropy_sample_is_every_nth_frame_across_videos() -> None:
 
 def test_spread_is_even_and_unaltered() -> None:
     pairs = VideoPairs(_videos(), "none", 3)
-    ((frames, _),) = pairs.spread(100)
-    batches = [len(frames) for frames, _ in pairs.spread(5, batch=2)]
-    assert batches == [2, 2, 1]
+    ((frames, _, back),) = pairs.spread(100)
+    assert [len(part.frames) for part in pairs.spread(5, batch=2)] == [2, 2, 1]
+    assert (back == torch.eye(2, 3)).all()
     assert frames[:, 0, 0, 0, 0].tolist() == [0, 1, 2, 4, 6, 7]
 
 
