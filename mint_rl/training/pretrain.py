@@ -84,7 +84,7 @@ def _pretrain(
 ) -> PretrainResult:
     folder = _run_folder(config)
     started = time.process_time()
-    videos = load_videos(config, say)
+    videos = load_videos(config, folder, say)
     training, validation = split_videos(videos.videos, config.validation_share, config.seed)
     pairs = VideoPairs(training, config.preprocessing, config.region)
     held_out = VideoPairs(validation, config.preprocessing, config.region) if validation else None

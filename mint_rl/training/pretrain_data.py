@@ -1,24 +1,35 @@
-"""The videos of a pretraining run: read or recorded, then divided into those to train on and those held out."""
+"""The videos of a pretraining run: read or recorded, then split into those to train on and those held out."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mint_rl.data.videos import VideoSet, open_videos
+from mint_rl.data.videos import VideoConfig, VideoSet, open_videos
 from mint_rl.training.pretrain_config import PretrainConfig
+
+if TYPE_CHECKING:
+    import gymnasium as gym
 
 Video = TypeVar("Video")
 
+FRAMES_FOLDER = "frames"  # of the run folder: what was collected of an environment
+_TEMPERATURE = 0.5  # of a cloned policy's actions, as where it is evaluated
 
-def load_videos(config: PretrainConfig, say: Callable[[str], None]) -> VideoSet:
-    """The videos that `config.data` names, or rollouts of MAGICAL made for the purpose.
 
+def load_videos(config: PretrainConfig, folder: Path, say: Callable[[str], None]) -> VideoSet:
+    """The videos that `config.data` names, frames of `config.env`, or rollouts of MAGICAL.
+
+    Frames of `config.env` are kept in the run's `folder`, and read from there when it is resumed.
     Raises `UserError` for videos that cannot be used.
     """
+    if config.env is not None:
+        return _frames_of_env(config, folder / FRAMES_FOLDER, say)
     if config.data:
         return open_videos(config, say)
     from mint_rl.envs.magical.recording import collect_frames
@@ -28,6 +39,52 @@ def load_videos(config: PretrainConfig, say: Callable[[str], None]) -> VideoSet:
     for number, video in enumerate(collect_frames(seed=config.seed)):
         recorded.add(f"rollout {number}", video)
     return recorded
+
+
+def _frames_of_env(config: PretrainConfig, folder: Path, say: Callable[[str], None]) -> VideoSet:
+    if config.resume and folder.is_dir():
+        return open_videos(VideoConfig([str(folder)], size=config.size, cache=config.cache), say)
+    from tqdm import tqdm
+
+    from mint_rl.envs.collecting import collect_videos, make_env, write_videos
+
+    assert config.env is not None
+    env, behaviour = make_env(config.env), None
+    if config.behaviour != "random":
+        env, behaviour = _behaviour(config.behaviour, env, config.seed)
+    say(f"collecting frames of {config.env}")
+    with tqdm(total=config.frames, desc="collecting", unit="frame", delay=0.3) as bar:
+        videos = collect_videos(
+            env,
+            config.frames,
+            config.frame_size,
+            config.seed,
+            behaviour,
+            config.max_frames,
+            config.stride,
+            progress=lambda done, _: bar.update(done - bar.n),
+        )
+    env.close()
+    write_videos(folder, videos)
+    collected = VideoSet()
+    for number, video in enumerate(videos):
+        collected.add(f"episode {number}", video)
+    return collected
+
+
+def _behaviour(run: str, env: gym.Env[Any, Any], seed: int) -> tuple[gym.Env[Any, Any], Callable[[Any], int]]:
+    """The environment as a cloned policy observes it, and how that policy acts."""
+    from mint_rl.policies.checkpoint import load_policy
+    from mint_rl.policies.environment import environment_of
+    from mint_rl.training.rollout import action_logits, choose_action
+
+    policy = load_policy(run)
+    generator = np.random.default_rng(seed)
+
+    def act(observation: NDArray[Any]) -> int:
+        return choose_action(action_logits(policy, observation[None])[0], _TEMPERATURE, generator)
+
+    return environment_of(policy, env), act
 
 
 def split_videos(videos: Sequence[Video], share: float, seed: int) -> tuple[list[Video], list[Video]]:
