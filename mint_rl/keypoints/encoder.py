@@ -11,8 +11,8 @@ Choices worth knowing:
   all are settings of the saved encoder. `encoder.config = replace(encoder.config, gate=None)` sets them.
 - A map that answers to two objects has its expected place between them, on neither. The window keeps the
   expectation near the higher peak. In training it would hide the rest of the map from the gradient.
-- Descriptors are features of the bottleneck, read at the keypoints. They tell what a place looks like, for
-  instance how an object is turned, which its coordinates do not.
+- Descriptors are features of the network's first stages, on a crop around each keypoint (`descriptors`). They
+  tell what a place looks like, for instance how an object is turned, which its coordinates do not.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from torch.nn import functional
 
 from mint_rl.errors import UserError
 from mint_rl.hub import push
+from mint_rl.keypoints.descriptors import centre_features, crops_at, receptive_side, sample_at
 from mint_rl.keypoints.encoder_config import EncoderConfig
 from mint_rl.keypoints.encoder_files import encoder_folder, read_config, read_weights, write_encoder
 from mint_rl.keypoints.gate import entropy_around, entropy_image
@@ -42,7 +43,7 @@ class Keypoints(NamedTuple):
     coordinates: Tensor  # (…, K, 2) x, y in [0, 1]; x = 1 is the centre of the last column
     status: Tensor  # (…, K) in [0, 1]; active above 0.5
     peaks: Tensor  # (…, K) maximum of the feature map, which γ is compared with
-    descriptors: Tensor | None = None  # (…, K, D) features of the bottleneck at the keypoints
+    descriptors: Tensor | None = None  # (…, K, D) features of the network at the keypoints
 
     def to_tensor(self) -> Tensor:
         """x, y, status and, where there are any, the descriptors: (…, K, 3) or (…, K, 3 + D)."""
@@ -84,8 +85,8 @@ class KeypointEncoder(nn.Module):
 
     @property
     def descriptor_dim(self) -> int:
-        """D, the features of a descriptor: the 2K channels of the bottleneck."""
-        return 2 * self.config.num_keypoints
+        """D, the features of a descriptor: the channels of its stages together."""
+        return self.num_keypoints * sum(_WIDTHS[stage - 1] for stage in self.config.descriptor_stages)
 
     def reset_parameters(self) -> None:
         """Xavier-normal weights, zero biases (appendix A.1)."""
@@ -105,12 +106,9 @@ class KeypointEncoder(nn.Module):
 
     def forward(self, frames: Tensor, descriptors: bool = False) -> Keypoints:
         """Keypoints of uint8 frames (N, H, W, C) of the configured size."""
-        maps = bottleneck = self.normalise(frames)
-        alone = frames.shape[0] == 1 and not self.training
-        for index, layer in enumerate(self.network):
-            maps = _as_in_a_batch(layer, maps) if alone else layer(maps)
-            if index == _BOTTLENECK:
-                bottleneck = maps
+        planes = self.normalise(frames)
+        stages = self._maps(planes)
+        maps = stages[-1]
         # float() for networks that run in bfloat16, in which the peaks would be a multiple of 1/16.
         coordinates, peaks = soft_argmax(maps.float(), None if self.training else self.config.window)
         status = torch.sigmoid(self.config.status_slope * (peaks - self.config.gamma))
@@ -118,8 +116,14 @@ class KeypointEncoder(nn.Module):
             entropy = entropy_image(frames, self.config.preprocessing, self.config.region)
             around = entropy_around(entropy, self._pixels(coordinates), self.config.gate_size)
             status = status * (around > self.config.gate)
-        sampled = sample_at(bottleneck, coordinates) if descriptors else None
+        sampled = self._descriptors(planes, stages, coordinates) if descriptors else None
         return Keypoints(coordinates, status, peaks, sampled)
+
+    def describe(self, frames: Tensor, coordinates: Tensor) -> Tensor:
+        """Descriptors of any places: uint8 frames (N, H, W, C), coordinates (N, P, 2) → (N, P, D)."""
+        planes = self.normalise(frames)
+        stages = [] if self.config.descriptor_crops else self._maps(planes)
+        return self._descriptors(planes, stages, coordinates)
 
     @torch.no_grad()
     def encode(
@@ -182,6 +186,26 @@ class KeypointEncoder(nn.Module):
         read_weights(encoder, folder)
         return encoder.eval().requires_grad_(False)
 
+    def _maps(self, planes: Tensor) -> list[Tensor]:
+        """The feature maps of the network's six stages on normalised frames (N, C, H, W)."""
+        alone = len(planes) == 1 and not self.training
+        found, maps = [], planes
+        for index, layer in enumerate(self.network):
+            maps = _as_in_a_batch(layer, maps) if alone else layer(maps)
+            if index % 3 == 2:
+                found.append(maps)
+        return found
+
+    def _descriptors(self, planes: Tensor, stages: list[Tensor], coordinates: Tensor) -> Tensor:
+        """(N, P, D) from normalised frames (N, C, H, W) or the stages' maps at coordinates (N, P, 2)."""
+        wanted = self.config.descriptor_stages
+        if not self.config.descriptor_crops:
+            return torch.cat([sample_at(stages[number - 1], coordinates) for number in wanted], 2)
+        last = wanted[-1]
+        side = receptive_side(_KERNELS[:last], self.config.down_strides[:last])
+        features = centre_features(list(self.network)[: 3 * last], crops_at(planes, coordinates, side))
+        return torch.cat([features[number - 1] for number in wanted], 1).view(*coordinates.shape[:2], -1)
+
     def _pixels(self, coordinates: Tensor) -> Tensor:
         return to_pixels(coordinates, *self.config.image_size)
 
@@ -206,14 +230,8 @@ class UnfoldConv2d(nn.Conv2d):
         return flat.view(-1, self.out_channels, height, width)
 
 
-def sample_at(maps: Tensor, coordinates: Tensor) -> Tensor:
-    """Bilinear samples of maps (N, D, h, w) at coordinates (N, K, 2) in [0, 1]: (N, K, D)."""
-    grid = coordinates[:, :, None] * 2.0 - 1.0
-    sampled = functional.grid_sample(maps, grid, mode="bilinear", align_corners=True)
-    return sampled[..., 0].transpose(1, 2)
-
-
-_BOTTLENECK = 11  # the layer of `network` that descriptors are read from: the fourth BatchNorm
+_KERNELS = (5, 3, 3)  # of the convolutions
+_WIDTHS = (1, 1, 2, 2, 1, 1)  # channels of the six stages, in K
 _SMALL_INPUT = 20_480  # numbers; up to here PyTorch treats one input alone otherwise than several
 
 

@@ -14,11 +14,14 @@ from mint_rl.entropy.checks import REGIONS
 from mint_rl.errors import UserError, unknown_name
 
 FORMAT_VERSION = 1  # of `config.json`; files from before it was written count as 0
-# What every `config.json` has. Settings that came later fall back to their defaults.
+STAGES = 6  # of the network: three convolutions and three transposed ones, each followed by BatchNorm
+CROP_STAGES = 3  # transposed convolutions are not made for crops
+# What every `config.json` has. Of what came later, older files mean what was done before, or the default.
 _FIRST_SETTINGS = (
     "num_keypoints", "in_channels", "image_size", "down_strides", "up_strides", "up_padding", "pixel_mean",
     "pixel_scale", "gamma", "status_slope", "window", "gate", "gate_size", "preprocessing", "region",
 )  # fmt: skip
+_BEFORE: dict[str, Any] = {"descriptor_stages": (4,), "descriptor_crops": False}
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class EncoderConfig:
     gate_size: int = 9  # side of the box of that mean, pixels
     preprocessing: str = "binarise"  # of frames before their entropy, as in training
     region: int = 3  # side of the region that a pixel's entropy is taken over, as in training
+    descriptor_stages: tuple[int, ...] = (4,)  # of the network's six, whose features descriptors are
+    descriptor_crops: bool = False  # of a crop around each keypoint (stages 1 to 3), not of the whole image
 
     def __post_init__(self) -> None:
         for name in ("image_size", "down_strides", "up_strides"):
@@ -77,8 +82,24 @@ class EncoderConfig:
             )
         if self.pixel_scale <= 0 or self.status_slope <= 0 or (self.window is not None and self.window <= 0):
             raise UserError("encoder settings pixel_scale, status_slope and window must be above 0")
+        self._check_descriptors()
         if min(self.image_size) < 12:
             raise UserError(f"encoder setting image_size is {self.image_size}; images need 12 pixels a side")
+
+    def _check_descriptors(self) -> None:
+        if type(self.descriptor_crops) is not bool:
+            raise UserError(
+                f"encoder setting descriptor_crops is {self.descriptor_crops!r}; it must be true or false"
+            )
+        stages, last = self.descriptor_stages, CROP_STAGES if self.descriptor_crops else STAGES
+        if isinstance(stages, list | tuple) and stages:
+            object.__setattr__(self, "descriptor_stages", tuple(stages))
+            if list(stages) == [number for number in range(1, last + 1) if number in stages]:
+                return
+        raise UserError(
+            f"encoder setting descriptor_stages is {stages!r}; it must be some of the stages 1 to {last} "
+            f"{'that crops have' if self.descriptor_crops else 'of the network'}, in their order"
+        )
 
     @classmethod
     def for_images(cls, height: int, width: int, **settings: Any) -> EncoderConfig:
@@ -121,7 +142,7 @@ class EncoderConfig:
         missing = [name for name in _FIRST_SETTINGS if name not in settings]
         if missing:
             raise UserError(f"the encoder setting '{missing[0]}' is missing")
-        return cls(**settings)
+        return cls(**{**_BEFORE, **settings})
 
     def to_dict(self) -> dict[str, Any]:
         """The contents of a `config.json`, which `from_dict` reads."""

@@ -14,7 +14,8 @@ from torch import nn
 from torch.nn import functional
 
 from mint_rl.errors import UserError
-from mint_rl.keypoints.encoder import KeypointEncoder, UnfoldConv2d, sample_at
+from mint_rl.keypoints.descriptors import sample_at
+from mint_rl.keypoints.encoder import KeypointEncoder, UnfoldConv2d
 from mint_rl.keypoints.encoder_config import FORMAT_VERSION, EncoderConfig
 from mint_rl.keypoints.encoder_files import shipped_encoders
 from mint_rl.keypoints.gate import box_mean, choose_gate, entropy_around, entropy_image, otsu_threshold
