@@ -78,10 +78,9 @@ def test_stable_baselines_checks_it(wrapped: Callable[[], gym.Env[Any, Any]]) ->
             with pytest.raises(UserError, match=r"Stable-Baselines3 cannot take graphs: choose .*'dict'"):
                 PPO("MlpPolicy", env)
         else:
-            spaces = DummyVecEnv([wrapped]).reset()
-            nodes = spaces["nodes"] if isinstance(spaces, dict) else spaces
-            assert nodes.shape[0] == 1
-            assert nodes.dtype == np.float32
+            policy = "MultiInputPolicy" if isinstance(env.observation_space, gym.spaces.Dict) else "MlpPolicy"
+            envs = DummyVecEnv([wrapped] * 2)
+            assert PPO(policy, envs, n_steps=4, batch_size=8, n_epochs=1).learn(8).num_timesteps == 8
 
 
 def test_its_specification_rebuilds_it(wrapped: Callable[[], gym.Env[Any, Any]]) -> None:
