@@ -150,7 +150,7 @@ def _pretrain(
         warnings=metrics["warnings"],
         metrics=metrics,
         examples=_examples(shown),
-        example_video=np.asarray(max(shown, key=len)[:_EXAMPLE_FRAMES]),
+        example_video=np.array(max(shown, key=len)[:_EXAMPLE_FRAMES]),
     )
 
 
