@@ -23,6 +23,9 @@ def test_settings_replace_those_of_the_file(tmp_path: Path) -> None:
     assert (changed.config.gamma, changed.config.gate, changed.config.window) == (12.0, None, 0.5)
     assert describe_settings(changed) == "γ 12, window 0.5, gate none"
     assert load_with_settings(f"{word}:window=0.125").config.window == 0.125
+    crops = load_with_settings(f"{word}:descriptors=crops13,gamma=2")
+    assert (crops.config.descriptor_crops, crops.config.descriptor_stages) == (True, (1, 3))
+    assert crops.descriptor_dim == 9
 
 
 @pytest.mark.parametrize(
@@ -33,6 +36,8 @@ def test_settings_replace_those_of_the_file(tmp_path: Path) -> None:
         ("gate=", "sets gate to ''"),
         ("gate=nan", "must be numbers"),
         ("window=0", "must be above 0"),
+        ("descriptors=4", "maps4 or crops123"),
+        ("descriptors=crops4", "some of the stages 1 to 3"),
     ],
 )
 def test_bad_settings(tmp_path: Path, settings: str, message: str) -> None:
