@@ -64,7 +64,7 @@ def _parts(video: Video, preprocessing: str, region: int) -> Iterator[NDArray[np
     """A few frames at a time: the preprocessing of colour frames takes many times their memory."""
     count = max(1, _PIXELS_AT_ONCE // int(np.prod(video.shape[1:3])))
     for start in range(0, len(video), count):
-        frames = torch.from_numpy(np.array(video[start : start + count]))
+        frames = torch.from_numpy(video[start : start + count])
         yield entropy_image(frames, preprocessing, region).numpy()
 
 

@@ -24,7 +24,7 @@ class StoredArray:
     """The array of a .npy file; indexing reads what the index asks for, and nothing else.
 
     The file is mapped for the time of one access, so that thousands of arrays take neither memory nor file
-    handles. Slices are read-only views of such a mapping. Raises `ValueError` for a file that is not a whole
+    handles. What comes out may be written to; the file stays as it is. Raises `ValueError` for a file that is not a whole
     .npy file of plain numbers, and `OSError` for one that cannot be read.
     """
 
@@ -54,7 +54,7 @@ class StoredArray:
     def __getitem__(self, key: Any) -> NDArray[Any]:
         try:
             with self.path.open("rb") as file:
-                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         except (OSError, ValueError) as error:
             raise UserError(
                 f"the cached file '{self.path}' can no longer be read ({error}): start again, and leave the "

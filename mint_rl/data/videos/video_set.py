@@ -159,7 +159,7 @@ def _say_broken(result: VideoSet, found: int, say: Callable[[str], None]) -> Non
     more = len(result.broken) - len(named)
     reasons = "; ".join(named) + (f"; and {more} more" if more else "")
     if not len(result):
-        raise UserError(f"none of the {found} videos can be used: {reasons}")
+        raise UserError(f"none of {found} videos can be used: {reasons}")
     say(f"warning: {len(result.broken)} of {found} videos are skipped: {reasons}")
 
 

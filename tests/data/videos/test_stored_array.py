@@ -28,6 +28,9 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
     np.testing.assert_array_equal(stored[7], ARRAY[7])
     np.testing.assert_array_equal(np.asarray(stored), ARRAY)
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), ARRAY)  # an ordinary .npy file
+    part = stored[:3]
+    part[:] = 0
+    np.testing.assert_array_equal(stored[:3], ARRAY[:3])  # which writing to a part does not change
 
 
 def test_the_digest_is_that_of_the_bytes(tmp_path: Path) -> None:

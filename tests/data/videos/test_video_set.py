@@ -154,7 +154,7 @@ def test_many_broken_videos_are_counted(clips: Path) -> None:
 
 def test_when_none_is_left_that_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"")
-    with pytest.raises(UserError, match=r"none of the 1 videos can be used: '.*a.mp4' is damaged"):
+    with pytest.raises(UserError, match=r"none of 1 videos can be used: '.*a.mp4' is damaged"):
         _open(tmp_path / "a.mp4")
     write_clip(tmp_path / "b.avi", counting_frames(6))
     with pytest.raises(UserError, match="has one frame left; a pair needs 2"):
