@@ -58,6 +58,7 @@ VERBS = {
         "learn keypoints from video, without labels",
         (
             "mint-rl pretrain --out runs/encoder",
+            "mint-rl pretrain --data clips/ --size 160x240 --fps 10 --out runs/clips",
             "mint-rl pretrain --data demos/MoveToCorner-Demo.hdf5 --seed 1 --out runs/corner loss.sigma=7",
             "mint-rl pretrain --out runs/encoder --resume",
         ),
