@@ -188,7 +188,8 @@ class KeypointEncoder(nn.Module):
 
     def _maps(self, planes: Tensor) -> list[Tensor]:
         """The feature maps of the network's six stages on normalised frames (N, C, H, W)."""
-        alone = len(planes) == 1 and not self.training
+        # Not len(), which would bind a traced program to one size of batch.
+        alone = planes.shape[0] == 1 and not self.training
         found, maps = [], planes
         for index, layer in enumerate(self.network):
             maps = _as_in_a_batch(layer, maps) if alone else layer(maps)
