@@ -24,8 +24,8 @@ class StoredArray:
     """The array of a .npy file; indexing reads what the index asks for, and nothing else.
 
     The file is mapped for the time of one access, so that thousands of arrays take neither memory nor file
-    handles. What comes out may be written to; the file stays as it is. Raises `ValueError` for a file that is not a whole
-    .npy file of plain numbers, and `OSError` for one that cannot be read.
+    handles. What comes out may be written to; the file stays as it is. Raises `ValueError` for a file that is
+    not a whole .npy file of plain numbers, and `OSError` for one that cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
