@@ -27,10 +27,13 @@ ENV = "magical/MoveToCorner-TestJitter-v0"
 REPORTS = 10
 
 
-def resident_memory() -> float:
-    """The memory that this process holds now, in MB (Linux)."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096 / 1e6
+def held_memory() -> float:
+    """The memory that this process has asked for and holds now, in memory or swapped out, in MB (Linux).
+
+    Without the pages of files, such as libraries, which come and go with what else the machine does.
+    """
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("RssAnon:", "VmSwap:"))) / 1e3
 
 
 def soak(env: Any, steps: int, settle: int) -> Iterator[tuple[int, float]]:
@@ -52,9 +55,9 @@ def soak(env: Any, steps: int, settle: int) -> Iterator[tuple[int, float]]:
                 env.reset()
         gc.collect()
         if report == 0:
-            held = resident_memory()
+            held = held_memory()
         else:
-            yield done, resident_memory() - held
+            yield done, held_memory() - held
 
 
 def main() -> int:

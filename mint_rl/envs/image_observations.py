@@ -152,7 +152,7 @@ def joined(parts: Sequence[Any]) -> Any:
 
 def check_image(image: Any, layout: ImageLayout, batched: bool = False) -> None:
     """`UserError` unless `image` is a uint8 array or tensor of the layout's shape, or a batch of them."""
-    if not hasattr(image, "dtype") or not hasattr(image, "shape"):
+    if not isinstance(image, np.ndarray) and not hasattr(image, "permute"):  # as tensors have
         what = "None" if image is None else f"an observation of type {type(image).__name__}"
         raise UserError(f"'{layout.owner}' gave {what} where an image of shape {layout.shape} should be")
     shape = tuple(image.shape[1:] if batched else image.shape)

@@ -148,6 +148,7 @@ def test_the_image_of_a_dict_is_named() -> None:
         (torch.full((40, 60, 3), 0.5), "a float32 image although"),
         (None, r"'X' gave None where an image of shape \(40, 60, 3\) should be"),
         ([[1]], "an observation of type list"),
+        (np.uint8(7), "an observation of type uint8"),
         ({}, "an observation of type dict"),
     ],
 )
@@ -158,7 +159,7 @@ def test_wrong_images_are_one_sentence(image: object, words: str) -> None:
     assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match=words):
         frames_of([image], layout, 3)
-    if hasattr(image, "shape"):
+    if isinstance(image, np.ndarray | torch.Tensor):
         with pytest.raises(UserError, match=words):
             frames_of(image[None], layout, 3)
 
