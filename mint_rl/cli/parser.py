@@ -100,7 +100,8 @@ def _parser(name: str, verb: Verb, every: list[Setting]) -> argparse.ArgumentPar
             _add_flag(parser, setting)
     if verb.config == "bc":
         parser.add_argument(
-            "--policy", help="interaction (the graph network), mlp or cnn (default interaction)"
+            "--policy",
+            help="interaction (the graph network), set-transformer, mlp or cnn (default interaction)",
         )
     if every:
         parser.add_argument(

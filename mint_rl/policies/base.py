@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from typing import Any, ClassVar
 
+import torch
 from gymnasium import spaces
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from mint_rl.errors import UserError
 from mint_rl.keypoints.encoder import KeypointEncoder
+from mint_rl.options import option
 
 
 @dataclass
@@ -22,6 +24,10 @@ class PolicyConfig:
     """Options of a policy's network; one subclass beside each policy."""
 
     name: str = ""  # which policy: see mint_rl.policies.registry
+    chunk: int = option(1, "actions predicted at a time, the present one and those to follow")
+
+    def __post_init__(self) -> None:
+        require_positive(self, "chunk")
 
 
 @dataclass
@@ -32,6 +38,8 @@ class PolicyContext:
     env_kwargs: dict[str, Any]  # what gym.make was given beside the id
     encoder: KeypointEncoder | None = None  # None: the policy sees pixels
     encoder_name: str = ""  # where the encoder came from, for people
+    temperature: float = 0.5  # of the sampling of its actions, unless told otherwise; 0: the most likely
+    chunk: int = 1  # actions that it takes before it looks again, unless told otherwise
 
 
 class ImitationNetwork(BaseFeaturesExtractor):
@@ -89,6 +97,11 @@ class ImitationPolicy(ActorCriticPolicy):
             features_extractor_kwargs={"config": self.config},
             **{**defaults, **options},
         )
+        self.later_net: nn.Linear | None = None
+        if self.config.chunk > 1:
+            assert isinstance(self.action_net, nn.Linear)
+            later = (self.config.chunk - 1) * self.action_net.out_features
+            self.later_net = nn.Linear(self.network.features_dim, later)
 
     @property
     def network(self) -> ImitationNetwork:
@@ -98,8 +111,16 @@ class ImitationPolicy(ActorCriticPolicy):
 
     def imitate(self, observations: Tensor) -> tuple[Tensor, Tensor | None]:
         """Logits (B, A) of the discrete actions, and the predicted next keypoints (B, K, 3) or None."""
+        plan, following = self.plan(observations)
+        return plan[:, 0], following
+
+    def plan(self, observations: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Logits (B, C, A) of the present action and the C − 1 to follow; and the next keypoints, or None."""
         features, following = self.network.with_dynamics(observations)
-        logits: Tensor = self.action_net(self.mlp_extractor.forward_actor(features))
+        logits: Tensor = self.action_net(self.mlp_extractor.forward_actor(features))[:, None]
+        if self.later_net is not None:
+            later = self.later_net(features).unflatten(1, (-1, logits.shape[-1]))
+            logits = torch.cat([logits, later], dim=1)
         return logits, following
 
     def _get_constructor_parameters(self) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from safetensors.torch import load_file, save_file
 from mint_rl.errors import UserError
 from mint_rl.files import atomic_path, writable_folder, write_text
 from mint_rl.hub import download, is_hub_id, push
-from mint_rl.keypoints.encoder import KeypointEncoder
 from mint_rl.policies.base import ImitationPolicy, PolicyContext, config_from_dict
 from mint_rl.policies.registry import policy_class
 from mint_rl.policies.space_json import space_from_json, space_to_json
@@ -177,6 +176,8 @@ def _context_to_json(context: PolicyContext) -> dict[str, Any]:
         "encoder": None
         if context.encoder is None
         else {"folder": ENCODER_FOLDER, "name": context.encoder_name},
+        "temperature": context.temperature,
+        "chunk": context.chunk,
     }
 
 
@@ -185,12 +186,17 @@ def _context_from_json(context: dict[str, Any], folder: Path) -> PolicyContext:
 
     try:
         env_id, env_kwargs, encoder = context["env_id"], context["env_kwargs"], context["encoder"]
-        if encoder is None:
-            return PolicyContext(env_id, env_kwargs)
         # Always the copy inside the checkpoint: a path from the file is not followed.
-        loaded: KeypointEncoder = load_encoder(folder / ENCODER_FOLDER)
-        return PolicyContext(env_id, env_kwargs, loaded, encoder["name"])
-    except (KeyError, TypeError) as error:
+        loaded = None if encoder is None else load_encoder(folder / ENCODER_FOLDER)
+        return PolicyContext(
+            env_id,
+            env_kwargs,
+            loaded,
+            "" if encoder is None else encoder["name"],
+            float(context.get("temperature", 0.5)),
+            int(context.get("chunk", 1)),
+        )
+    except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"'{folder / CONFIG_FILE}' is not a policy's description: {_missing(error)}"
         ) from error

@@ -7,6 +7,7 @@ Five blocks of convolution, ReLU and batch normalisation, flattened into a linea
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,6 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor, nn
-from torch.nn import functional
 
 from mint_rl.errors import UserError
 from mint_rl.options import option
@@ -34,11 +34,17 @@ class CNNConfig(PolicyConfig):
     shift: int = option(
         4, "random shift of the training images by up to this many pixels; 0: none, as in the paper"
     )
+    colour: float = option(0.0, "random change of their colours, from 0, none, to 1, any")
+    rotation: float = option(0.0, "random turn of them by up to this many degrees")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require_positive(self, "width")
-        if self.shift < 0:
-            raise UserError(f"the policy option 'shift' must be at least 0, got {self.shift}")
+        for name, highest in (("shift", math.inf), ("colour", 1.0), ("rotation", 180.0)):
+            value = getattr(self, name)
+            if not 0 <= value <= highest:
+                upto = f" and at most {highest:g}" if math.isfinite(highest) else ""
+                raise UserError(f"the policy option '{name}' must be at least 0{upto}, got {value}")
 
 
 class CNNNetwork(ImitationNetwork):
@@ -47,7 +53,6 @@ class CNNNetwork(ImitationNetwork):
     def __init__(self, observation_space: spaces.Space[Any], config: CNNConfig) -> None:
         frames, height, width, channels = _image_layout(observation_space)
         super().__init__(observation_space, features_dim=_HEAD[-1])
-        self.shift = config.shift
         blocks: list[nn.Module] = []
         before = frames * channels
         for index, filters in enumerate(_FILTERS):
@@ -79,24 +84,6 @@ class CNNPolicy(ImitationPolicy):
     name = "cnn"
     config_class = CNNConfig
     network_class = CNNNetwork
-
-
-def random_shift(images: Tensor, limit: int, generator: torch.Generator) -> Tensor:
-    """Shift each sample (B, T, H, W, C) by up to `limit` pixels both ways, its T frames together.
-
-    The border is repeated outwards. Random shifts are what makes cloning from pixels work with few
-    demonstrations.
-    """
-    batch, frames, height, width, channels = images.shape
-    if limit == 0:
-        return images
-    flat = images.permute(0, 1, 4, 2, 3).reshape(batch, frames * channels, height, width)
-    padded = functional.pad(flat.to(torch.float32), (limit,) * 4, mode="replicate").to(images.dtype)
-    offsets = torch.randint(0, 2 * limit + 1, (batch, 2), generator=generator).tolist()
-    shifted = torch.stack(
-        [padded[i, :, top : top + height, left : left + width] for i, (top, left) in enumerate(offsets)]
-    )
-    return shifted.view(batch, frames, channels, height, width).permute(0, 1, 3, 4, 2)
 
 
 def _image_layout(space: spaces.Space[Any]) -> tuple[int, int, int, int]:

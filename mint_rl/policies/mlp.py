@@ -9,18 +9,19 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from mint_rl.options import option
-from mint_rl.policies.base import ImitationNetwork, ImitationPolicy, PolicyConfig, mlp, require_positive
-from mint_rl.policies.node_features import POSE, NodeFeatures, keypoint_layout
+from mint_rl.policies.base import ImitationNetwork, ImitationPolicy, mlp, require_positive
+from mint_rl.policies.node_features import POSE, KeypointPolicyConfig, NodeFeatures, keypoint_layout
 
 
 @dataclass
-class MLPConfig(PolicyConfig):
+class MLPConfig(KeypointPolicyConfig):
     """The options of the flat network."""
 
     name: str = "mlp"
     hidden: int = option(256, "width of both hidden layers")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require_positive(self, "hidden")
 
 
@@ -30,7 +31,7 @@ class FlatNetwork(ImitationNetwork):
     def __init__(self, observation_space: spaces.Space[Any], config: MLPConfig) -> None:
         frames, keypoints, descriptor_dim = keypoint_layout(observation_space)
         super().__init__(observation_space, features_dim=config.hidden)
-        self.inputs = NodeFeatures(frames, descriptor_dim)
+        self.inputs = NodeFeatures(frames, descriptor_dim, config.differences)
         self.trunk = nn.Sequential(
             mlp(keypoints * self.inputs.features, config.hidden, config.hidden), nn.ReLU()
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,23 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from mint_rl.errors import UserError
+from mint_rl.options import option
+from mint_rl.policies.base import PolicyConfig
 
 POSE = 3  # x, y, status
 # Standardised descriptors are many beside few coordinates; halved, neither drowns the other at the start.
 _DESCRIPTOR_WEIGHT = 0.5
+# A step moves the robot by a twentieth of the picture: five times that is a number to learn from.
+_MOTION_WEIGHT = 5.0
+
+
+@dataclass
+class KeypointPolicyConfig(PolicyConfig):
+    """What the networks on keypoints have in common: how they take the history."""
+
+    differences: bool = option(
+        False, "earlier places as differences to the last frame's, times 5, instead of as they are"
+    )
 
 
 def keypoint_layout(space: spaces.Space[Any]) -> tuple[int, int, int]:
@@ -38,17 +52,20 @@ def keypoint_layout(space: spaces.Space[Any]) -> tuple[int, int, int]:
 class NodeFeatures(nn.Module):
     """(B, T, K, 3 + D) → (B, K, 3·T + D): x, y, status of all T frames and the descriptors of the last.
 
-    Coordinates are mapped from [0, 1] to [−1, 1]. Descriptors are standardised with the mean and the standard
-    deviation of each feature over the training set, which are saved with the weights (`fit`).
+    Coordinates are mapped from [0, 1] to [−1, 1]. With `differences` those of the frames before the last are
+    5·(p_t − p_T): the same knowledge, in numbers as large as the others. Descriptors are standardised with
+    the mean and the standard deviation of each feature over the training set, which are saved with the
+    weights (`fit`).
     """
 
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, frames: int, descriptor_dim: int) -> None:
+    def __init__(self, frames: int, descriptor_dim: int, differences: bool = False) -> None:
         super().__init__()
         self.frames = frames
         self.descriptor_dim = descriptor_dim
+        self.differences = differences
         self.features = POSE * frames + descriptor_dim
         self.register_buffer("mean", torch.zeros(descriptor_dim))
         self.register_buffer("deviation", torch.ones(descriptor_dim))
@@ -62,8 +79,11 @@ class NodeFeatures(nn.Module):
             self.deviation.copy_(descriptors.std(dim=0) + 1e-3)
 
     def forward(self, observations: Tensor) -> Tensor:
-        poses = observations[..., :POSE]
-        poses = torch.cat([poses[..., :2] * 2 - 1, poses[..., 2:]], dim=-1)
+        places = observations[..., :2] * 2 - 1
+        if self.differences:
+            motion = _MOTION_WEIGHT * (places[:, :-1] - places[:, -1:])
+            places = torch.cat([motion, places[:, -1:]], dim=1)
+        poses = torch.cat([places, observations[..., 2:POSE]], dim=-1)
         history = poses.transpose(1, 2).flatten(2)
         if not self.descriptor_dim:
             return history

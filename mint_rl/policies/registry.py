@@ -9,6 +9,7 @@ from mint_rl.policies.base import ImitationPolicy
 
 _POLICIES = {
     "interaction": ("mint_rl.policies.interaction", "KeypointPolicy"),
+    "set-transformer": ("mint_rl.policies.set_transformer", "SetTransformerPolicy"),
     "mlp": ("mint_rl.policies.mlp", "MLPKeypointPolicy"),
     "cnn": ("mint_rl.policies.cnn", "CNNPolicy"),
 }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from mint_rl.data.demonstrations import DemonstrationSet
+from mint_rl.data.demonstrations import Demonstration
 from mint_rl.errors import UserError
-from mint_rl.keypoints.encoder import KeypointEncoder
+from mint_rl.training.encoding import Encoding
 
 
 @dataclass
@@ -21,8 +22,9 @@ class Batch:
     """B steps to learn from."""
 
     observations: Tensor  # (B, T, …) as the policy sees them
-    actions: Tensor  # (B,) int64
-    following: Tensor | None  # (B, K, 3) the next keypoints; None for pixels
+    actions: Tensor  # (B, C) int64: the present action and those that follow it
+    acted: Tensor  # (B, C) bool: false for actions after the end of the episode
+    following: Tensor | None  # (B, …) the next frame; None where nobody asks for it
     known: Tensor  # (B,) bool: false after the last frame of an episode, which nothing follows
 
 
@@ -33,81 +35,85 @@ class CloningData:
     frames: Tensor  # (N, K, 3 + D) float32 keypoints, or (N, H, W, C) uint8 pixels
     actions: Tensor  # (N,) int64, the labels
     history: Tensor  # (N, T) int64: the last T frames of the episode, the first one repeated at its start
+    later: Tensor  # (N, C) int64: this step and the next C − 1 of the same episode, −1 after the last
     following: Tensor  # (N,) int64: the next frame of the same episode, −1 after the last
     training: Tensor  # (M,) int64: the steps to train on
     validation: Tensor  # (N − M,) int64: the steps of held-out demonstrations
 
-    def batch(self, steps: Tensor) -> Batch:
+    def batch(self, steps: Tensor, next_frames: bool = True) -> Batch:
         """The given steps (B,), their frames stacked as `FrameStackObservation` stacks them."""
-        following = self.following[steps]
-        keypoints = self.frames.ndim == 3
+        following, later = self.following[steps], self.later[steps]
         return Batch(
             observations=self.frames[self.history[steps]],
-            actions=self.actions[steps],
-            following=self.frames[following.clamp(min=0)][..., :3] if keypoints else None,
+            actions=self.actions[later.clamp(min=0)],
+            acted=later >= 0,
+            following=self.frames[following.clamp(min=0)] if next_frames else None,
             known=following >= 0,
         )
 
+    def to(self, device: str) -> CloningData:
+        """All of it on a device, where it stays: no step of training moves more than indices there."""
+        return replace(self, **{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+
 
 def cloning_data(
-    demonstrations: DemonstrationSet,
-    encoder: KeypointEncoder | None,
+    demonstrations: Sequence[Demonstration],
+    encoding: Encoding | None,
     history: int = 4,
-    descriptors: bool = True,
     validation_share: float = 0.1,
     seed: int = 0,
     shifted_copies: int = 0,
     shift: int = 4,
+    chunk: int = 1,
+    rollouts: Sequence[Demonstration] = (),
 ) -> CloningData:
     """Encode every frame once, and hold out whole demonstrations for validation, drawn by `seed`.
 
-    Without an encoder the frames stay pixels. With one, each training demonstration is also encoded
+    Without an encoding the frames stay pixels. With one, each training demonstration is also encoded
     `shifted_copies` times from frames moved by up to `shift` pixels each way, one offset an episode: what a
     network with strides reports of a scene depends on where the scene lies on its grid, and a policy must not
-    learn that by heart. Raises `UserError` for fewer than two demonstrations.
+    learn that by heart. `rollouts` are further episodes to train on, of which none is held out. Raises
+    `UserError` for fewer than two demonstrations.
     """
     count = len(demonstrations)
-    if count < 2:
-        raise UserError(
-            f"behaviour cloning needs at least 2 demonstrations, one of them for validation, but "
-            f"'{demonstrations.env_id}' has {count}"
-        )
-    episodes = list(demonstrations)
-    held_out = np.zeros(count, dtype=bool)
+    require_enough(count)
+    held_out = np.zeros(count + len(rollouts), dtype=bool)
     drawn = np.random.default_rng(seed).permutation(count)
     held_out[drawn[: min(count - 1, max(1, round(validation_share * count)))]] = True
-    images = [episode.images for episode in episodes]
-    if encoder is None:
-        frames = torch.from_numpy(np.concatenate(images))
-    else:
-        copied = [index for _ in range(shifted_copies) for index in np.flatnonzero(~held_out)]
-        offsets = np.random.default_rng([seed, 2]).integers(-shift, shift + 1, (len(copied), 2))
-        images += [shifted(images[i], *offset) for i, offset in zip(copied, offsets, strict=True)]
-        episodes += [episodes[i] for i in copied]
-        held_out = np.concatenate([held_out, np.zeros(len(copied), dtype=bool)])
-        encoded = [
-            encoder.encode(frames, descriptors=descriptors)
-            for frames in tqdm(images, desc="encoding", unit="episode", delay=1.0)
-        ]
-        frames = torch.from_numpy(np.concatenate(encoded))
+    originals = [*demonstrations, *rollouts]
+    episodes: list[Demonstration] = []
+    parts: list[NDArray[Any]] = []
+    validating: list[bool] = []
+    with tqdm(originals, desc="encoding", unit="episode", delay=1.0, disable=encoding is None) as progress:
+        for number, episode in enumerate(progress):
+            copies = 0 if encoding is None or held_out[number] else shifted_copies
+            episodes += [episode] * (1 + copies)
+            validating += [bool(held_out[number])] * (1 + copies)
+            if encoding is None:
+                parts.append(episode.images)
+                continue
+            offsets = np.random.default_rng([seed, 2, number]).integers(-shift, shift + 1, (copies, 2))
+            parts.append(encoding.of(episode.images, [(0, 0), *offsets.tolist()]))
     lengths = [len(episode) for episode in episodes]
-    in_validation = torch.from_numpy(np.repeat(held_out, lengths))
+    in_validation = torch.from_numpy(np.repeat(validating, lengths))
     return CloningData(
-        frames=frames,
+        frames=torch.from_numpy(np.concatenate(parts)),
         actions=torch.from_numpy(np.concatenate([episode.actions for episode in episodes])),
         history=history_indices(lengths, history),
+        later=later_indices(lengths, chunk),
         following=following_indices(lengths),
         training=torch.nonzero(~in_validation).flatten(),
         validation=torch.nonzero(in_validation).flatten(),
     )
 
 
-def shifted(images: NDArray[np.uint8], right: int, down: int) -> NDArray[np.uint8]:
-    """Images (T, H, W, C) moved by whole pixels; the border's pixels are repeated where nothing is left."""
-    height, width = images.shape[1:3]
-    rows = (np.arange(height) - down).clip(0, height - 1)
-    columns = (np.arange(width) - right).clip(0, width - 1)
-    return images[:, rows[:, None], columns]
+def require_enough(demonstrations: int) -> None:
+    """`UserError` for so few demonstrations that none is left to train on or to hold out."""
+    if demonstrations < 2:
+        raise UserError(
+            "behaviour cloning needs at least 2 demonstrations, one of them for validation, but there is "
+            f"{demonstrations}: record or give more"
+        )
 
 
 def history_indices(lengths: Sequence[int], frames: int) -> Tensor:
@@ -121,8 +127,13 @@ def history_indices(lengths: Sequence[int], frames: int) -> Tensor:
     return torch.from_numpy(np.maximum(steps[:, None] - back, starts[:, None]))
 
 
+def later_indices(lengths: Sequence[int], steps: int) -> Tensor:
+    """(N, C) positions of every step and the C − 1 steps after it, −1 beyond the end of its episode."""
+    ends = np.repeat(np.cumsum(lengths), lengths)
+    later = np.arange(sum(lengths))[:, None] + np.arange(steps)
+    return torch.from_numpy(np.where(later < ends[:, None], later, -1))
+
+
 def following_indices(lengths: Sequence[int]) -> Tensor:
     """(N,) position of the next frame at every step, −1 at the last of each episode."""
-    following = np.arange(1, sum(lengths) + 1)
-    following[np.cumsum(lengths) - 1] = -1
-    return torch.from_numpy(following)
+    return later_indices(lengths, 2)[:, 1]

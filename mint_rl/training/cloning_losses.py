@@ -8,36 +8,72 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mint_rl.keypoints.encoder import KeypointEncoder
 from mint_rl.policies.base import ImitationPolicy
-from mint_rl.policies.cnn import CNNConfig, random_shift
 from mint_rl.training.cloning_data import Batch
+from mint_rl.training.image_augmentation import random_colours, random_rotation, random_shift
+
+_IGNORED = -100  # what cross_entropy passes over
 
 
-def augment(batch: Batch, policy: ImitationPolicy, noise: float, generator: torch.Generator) -> Batch:
-    """Shift the pixels of a batch, or move its keypoints by normal noise (a share of the image's side)."""
-    if isinstance(policy.config, CNNConfig):
-        shifted = random_shift(batch.observations, policy.config.shift, generator)
-        return replace(batch, observations=shifted)
+def change_images(
+    batch: Batch, generator: torch.Generator, shift: int = 0, rotation: float = 0.0, colour: float = 0.0
+) -> Batch:
+    """Move, turn and recolour the frames of each step, the next one with them (see `image_augmentation`)."""
+    frames = batch.observations
+    if batch.following is not None:
+        frames = torch.cat([frames, batch.following[:, None]], dim=1)
+    frames = random_shift(frames, shift, generator)
+    frames = random_rotation(frames, rotation, generator)
+    frames = random_colours(frames, colour, generator)
+    if batch.following is None:
+        return replace(batch, observations=frames)
+    return replace(batch, observations=frames[:, :-1], following=frames[:, -1])
+
+
+def perceive(batch: Batch, encoder: KeypointEncoder, descriptors: bool) -> Batch:
+    """A batch of frames as keypoints, with the gradient to the encoder's weights.
+
+    Of the next frame, which is a target, the keypoints are found without one: otherwise the encoder could
+    make them easy to predict.
+    """
+    seen = encoder(batch.observations.flatten(0, 1), descriptors).to_tensor()
+    following = batch.following
+    if following is not None:
+        with torch.no_grad():
+            following = encoder(following).to_tensor()
+    return replace(batch, observations=seen.unflatten(0, batch.observations.shape[:2]), following=following)
+
+
+def jitter(batch: Batch, noise: float, generator: torch.Generator) -> Batch:
+    """Move the keypoints of a batch by normal noise (a share of the image's side)."""
     size, _, keypoints, _ = batch.observations.shape
     # One offset a keypoint for all its frames, the next included: its place gets uncertain, not its motion.
-    offset = noise * torch.randn(size, keypoints, 2, generator=generator)
+    offset = (noise * torch.randn(size, keypoints, 2, generator=generator)).to(batch.observations.device)
     observations = batch.observations.clone()
     observations[..., :2] += offset[:, None]
-    assert batch.following is not None
+    if batch.following is None:
+        return replace(batch, observations=observations)
     following = batch.following.clone()
     following[..., :2] += offset
     return replace(batch, observations=observations, following=following)
 
 
 def cloning_losses(policy: ImitationPolicy, batch: Batch, dynamics_weight: float) -> dict[str, Tensor]:
-    """Cross-entropy of the action, error of the next keypoints, their weighted sum `loss`; the accuracy."""
-    logits, predicted = policy.imitate(batch.observations)
-    action_loss = functional.cross_entropy(logits, batch.actions)
+    """Cross-entropy of the actions, error of the next keypoints, their weighted sum `loss`; the accuracy.
+
+    The accuracy is that of the present action. A weight of 0 leaves the dynamics head out altogether.
+    """
+    plan, predicted = policy.plan(batch.observations)
+    actions = batch.actions.masked_fill(~batch.acted, _IGNORED)
+    action_loss = functional.cross_entropy(
+        plan.float().flatten(0, 1), actions.flatten(), ignore_index=_IGNORED
+    )
     losses = {"loss": action_loss, "action_loss": action_loss}
     if predicted is not None and batch.following is not None and dynamics_weight > 0:
-        losses["dynamics_loss"] = dynamics_loss(predicted, batch.following, batch.known)
+        losses["dynamics_loss"] = dynamics_loss(predicted.float(), batch.following[..., :3], batch.known)
         losses["loss"] = action_loss + dynamics_weight * losses["dynamics_loss"]
-    losses["accuracy"] = (logits.argmax(dim=1) == batch.actions).float().mean()
+    losses["accuracy"] = (plan[:, 0].argmax(dim=1) == batch.actions[:, 0]).float().mean()
     return losses
 
 

@@ -29,6 +29,7 @@ _SCHEMAS = {
 }
 _POLICIES = {
     "interaction": "mint_rl.policies.interaction:InteractionConfig",
+    "set-transformer": "mint_rl.policies.set_transformer:SetTransformerConfig",
     "mlp": "mint_rl.policies.mlp:MLPConfig",
     "cnn": "mint_rl.policies.cnn:CNNConfig",
 }

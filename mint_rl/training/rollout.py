@@ -16,6 +16,9 @@ from mint_rl.errors import UserError
 from mint_rl.keypoints.encoder import KeypointEncoder
 from mint_rl.policies.base import ImitationPolicy
 
+# Called with an environment, what the policy sees of it, and the action, None at the end of the episode.
+Watch = Callable[[gym.Env[Any, Any], NDArray[Any], int | None], None]
+
 
 @dataclass(frozen=True)
 class Rollout:
@@ -61,9 +64,9 @@ class Perception:
 
 
 def action_logits(policy: ImitationPolicy, observations: NDArray[Any]) -> NDArray[np.float64]:
-    """Logits (N, A) of the discrete actions for observations (N, T, …)."""
+    """Logits (N, C, A) of the next C discrete actions for observations (N, T, …)."""
     with torch.no_grad():
-        logits, _ = policy.imitate(torch.as_tensor(observations, device=policy.device))
+        logits, _ = policy.plan(torch.as_tensor(observations, device=policy.device))
     return logits.cpu().numpy().astype(np.float64)
 
 
@@ -81,7 +84,8 @@ def run_episodes(
     env_id: str,
     seeds: Sequence[int],
     temperature: float,
-    watch: Callable[[gym.Env[Any, Any], NDArray[Any], int | None], None] | None = None,
+    watch: Watch | None = None,
+    chunk: int = 1,
     **env_kwargs: Any,
 ) -> list[float]:
     """Play one episode for each seed, all stepped together, and return their scores.
@@ -89,38 +93,57 @@ def run_episodes(
     Episode i depends on `seeds[i]` alone: it seeds both the environment and the sampling of actions. The
     score is MAGICAL's `eval_score` of the last step; elsewhere it is the sum of rewards.
     `watch(environment, observation, action)` is called before each action and, with None, at the end.
+    `chunk` actions are taken, as they were predicted, before the policy looks again.
     """
-    perception = Perception(policy)
     environments = [gym.make(env_id, **env_kwargs) for _ in seeds]
     try:
-        generators = [np.random.default_rng([seed, 1]) for seed in seeds]
-        starts = [
-            environment.reset(seed=seed)[0] for environment, seed in zip(environments, seeds, strict=True)
-        ]
-        frames = np.stack(starts)
-        observations = perception.reset(frames)
-        scores = np.zeros(len(seeds))
-        going = np.ones(len(seeds), dtype=bool)
-        while going.any():
-            logits = action_logits(policy, observations)
-            running = np.flatnonzero(going)
-            for row in running:
-                action = choose_action(logits[row], temperature, generators[row])
-                if watch is not None:
-                    watch(environments[row], observations[row], action)
-                frames[row], reward, terminated, truncated, info = environments[row].step(action)
-                scores[row] += float(reward)
-                if terminated or truncated:
-                    scores[row] = float(info.get("eval_score", scores[row]))
-                    going[row] = False
-            observations = perception.step(frames)
-            if watch is not None:
-                for row in running[~going[running]]:
-                    watch(environments[row], observations[row], None)
-        return [float(score) for score in scores]
+        return play(policy, environments, seeds, temperature, watch, chunk)
     finally:
         for environment in environments:
             environment.close()
+
+
+def play(
+    policy: ImitationPolicy,
+    environments: Sequence[gym.Env[Any, Any]],
+    seeds: Sequence[int],
+    temperature: float,
+    watch: Watch | None = None,
+    chunk: int = 1,
+) -> list[float]:
+    """`run_episodes` in environments that are there already, one for each seed."""
+    if not 1 <= chunk <= policy.config.chunk:
+        raise UserError(
+            f"chunk is {chunk}, but this policy predicts {policy.config.chunk} action(s) at a time: train it "
+            f"with policy.chunk={max(chunk, 1)}"
+        )
+    perception = Perception(policy)
+    generators = [np.random.default_rng([seed, 1]) for seed in seeds]
+    starts = [environment.reset(seed=seed)[0] for environment, seed in zip(environments, seeds, strict=True)]
+    frames = np.stack(starts)
+    observations = perception.reset(frames)
+    scores = np.zeros(len(seeds))
+    going = np.ones(len(seeds), dtype=bool)
+    step = 0
+    while going.any():
+        if step % chunk == 0:
+            plans = action_logits(policy, observations)
+        running = np.flatnonzero(going).tolist()
+        for row in running:
+            action = choose_action(plans[row, step % chunk], temperature, generators[row])
+            if watch is not None:
+                watch(environments[row], observations[row], action)
+            frames[row], reward, terminated, truncated, info = environments[row].step(action)
+            scores[row] += float(reward)
+            if terminated or truncated:
+                scores[row] = float(info.get("eval_score", scores[row]))
+                going[row] = False
+        observations = perception.step(frames)
+        if watch is not None:
+            for row in (row for row in running if not going[row]):
+                watch(environments[row], observations[row], None)
+        step += 1
+    return [float(score) for score in scores]
 
 
 def record_rollout(
@@ -128,6 +151,7 @@ def record_rollout(
     env_id: str,
     seed: int = 0,
     temperature: float = 0.5,
+    chunk: int = 1,
     **env_kwargs: Any,
 ) -> Rollout:
     """Play one episode and keep its pictures, its keypoints and its actions."""
@@ -142,7 +166,9 @@ def record_rollout(
         if action is not None:
             actions.append(action)
 
-    (score,) = run_episodes(policy, env_id, [seed], temperature, keep, render_mode="rgb_array", **env_kwargs)
+    (score,) = run_episodes(
+        policy, env_id, [seed], temperature, keep, chunk, render_mode="rgb_array", **env_kwargs
+    )
     reads_keypoints = policy.context is not None and policy.context.encoder is not None
     return Rollout(
         env_id=env_id,

@@ -43,6 +43,11 @@ def save_snapshot(
     write_text(folder / STATE_FILE, json.dumps({"digest": _digest(data), **values}, indent=2) + "\n")
 
 
+def snapshot_values(folder: Path) -> dict[str, Any]:
+    """The JSON-able values of a snapshot; `UserError` if there is none to use."""
+    return _read(folder)[0]
+
+
 def load_snapshot(
     folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -53,17 +58,7 @@ def load_snapshot(
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    try:
-        values: dict[str, Any] = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
-        data = (folder / TENSORS_FILE).read_bytes()
-    except FileNotFoundError as error:
-        raise UserError(f"there is no unfinished run in '{folder.parent}' to go on with") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"the unfinished run in '{folder.parent}' cannot be read: {error}") from error
-    if not isinstance(values, dict) or values.pop("digest", None) != _digest(data):
-        raise UserError(
-            f"the two files of the unfinished run in '{folder}' do not belong together; start anew"
-        )
+    values, data = _read(folder)
     try:
         tensors = load(data)
         model.load_state_dict(_under(tensors, "model."))
@@ -78,6 +73,21 @@ def load_snapshot(
             f"the unfinished run in '{folder}' does not fit this configuration: {reason}"
         ) from error
     return values, _under(tensors, "more.")
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], bytes]:
+    try:
+        values: dict[str, Any] = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
+        data = (folder / TENSORS_FILE).read_bytes()
+    except FileNotFoundError as error:
+        raise UserError(f"there is no unfinished run in '{folder.parent}' to go on with") from error
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"the unfinished run in '{folder.parent}' cannot be read: {error}") from error
+    if not isinstance(values, dict) or values.pop("digest", None) != _digest(data):
+        raise UserError(
+            f"the two files of the unfinished run in '{folder}' do not belong together; start anew"
+        )
+    return values, data
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

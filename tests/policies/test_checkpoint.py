@@ -23,6 +23,7 @@ from mint_rl.policies.checkpoint import load_policy, save_policy
 from mint_rl.policies.cnn import CNNConfig, CNNPolicy
 from mint_rl.policies.interaction import InteractionConfig, KeypointPolicy
 from mint_rl.policies.mlp import MLPConfig, MLPKeypointPolicy
+from mint_rl.policies.set_transformer import SetTransformerConfig, SetTransformerPolicy
 from mint_rl.policies.space_json import space_from_json, space_to_json
 
 K, D = 5, 10
@@ -33,7 +34,7 @@ def keypoint_policy(cls: type[ImitationPolicy], config: Any) -> ImitationPolicy:
     encoder = KeypointEncoder(EncoderConfig(num_keypoints=K)).eval()
     policy = cls(batch_space(keypoint_space(K, D), 4), spaces.Discrete(18), config=config)
     policy.network.fit_inputs(torch.randn(20, K, 3 + D))
-    policy.context = PolicyContext("magical/MakeLine-Demo-v0", {"view": "ego"}, encoder, "magical")
+    policy.context = PolicyContext("magical/MakeLine-Demo-v0", {"view": "ego"}, encoder, "magical", 1.0, 2)
     return policy
 
 
@@ -48,6 +49,7 @@ def cnn_policy() -> ImitationPolicy:
 
 POLICIES = {
     "interaction": lambda: keypoint_policy(KeypointPolicy, InteractionConfig(hidden=8)),
+    "set-transformer": lambda: keypoint_policy(SetTransformerPolicy, SetTransformerConfig(hidden=8, chunk=3)),
     "mlp": lambda: keypoint_policy(MLPKeypointPolicy, MLPConfig(hidden=8)),
     "cnn": cnn_policy,
 }
@@ -66,14 +68,12 @@ def test_round_trip(name: str, tmp_path: Path) -> None:
     assert not loaded.training
     observations = torch.as_tensor(np.stack([policy.observation_space.sample() for _ in range(2)]))
     with torch.no_grad():
-        for before, after in zip(policy.imitate(observations), loaded.imitate(observations), strict=True):
+        for before, after in zip(policy.plan(observations), loaded.plan(observations), strict=True):
             assert (before is None and after is None) or torch.equal(before, after)
     assert loaded.context is not None
     assert policy.context is not None
-    assert (loaded.context.env_id, loaded.context.env_kwargs) == (
-        policy.context.env_id,
-        policy.context.env_kwargs,
-    )
+    for name in ("env_id", "env_kwargs", "encoder_name", "temperature", "chunk"):
+        assert getattr(loaded.context, name) == getattr(policy.context, name)
     # A run folder is as good as the checkpoint in it.
     assert load_policy(tmp_path / "run").config == policy.config
 

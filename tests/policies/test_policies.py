@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -20,16 +21,18 @@ from mint_rl.errors import UserError
 from mint_rl.keypoints.encoder import KeypointEncoder
 from mint_rl.keypoints.encoder_config import EncoderConfig
 from mint_rl.policies.base import ImitationPolicy
-from mint_rl.policies.cnn import CNNConfig, CNNPolicy, random_shift
+from mint_rl.policies.cnn import CNNConfig, CNNPolicy
 from mint_rl.policies.interaction import InteractionConfig, InteractionNetwork, KeypointPolicy
 from mint_rl.policies.mlp import MLPConfig, MLPKeypointPolicy
 from mint_rl.policies.node_features import NodeFeatures
 from mint_rl.policies.registry import POLICY_NAMES, policy_class
+from mint_rl.policies.set_transformer import SetTransformerConfig, SetTransformerPolicy
 
 ENV = "magical/MoveToRegion-Demo-v0"
 K, D = 5, 10
 SMALL = {
     "interaction": InteractionConfig(hidden=8),
+    "set-transformer": SetTransformerConfig(hidden=8),
     "mlp": MLPConfig(hidden=8),
     "cnn": CNNConfig(width=0.05),
 }
@@ -143,6 +146,13 @@ def test_node_features_golden() -> None:
     torch.testing.assert_close(out[0, 0], torch.tensor(wanted))
 
 
+def test_differences_golden() -> None:
+    module = NodeFeatures(frames=2, descriptor_dim=0, differences=True)
+    out = module(torch.tensor([[[[0.0, 1.0, 0.0]], [[0.5, 0.75, 1.0]]]]))
+    # In units of [−1, 1] the last place is (0, 0.5), and the one before was (−1, 0.5) from there, times 5.
+    torch.testing.assert_close(out[0, 0], torch.tensor([-5.0, 2.5, 0.0, 0.0, 0.5, 1.0]))
+
+
 def test_cnn_is_the_papers() -> None:
     policy = CNNPolicy(spaces.Box(0, 255, (4, 96, 96, 3), np.uint8), spaces.Discrete(18))
     convolutions = [module for module in policy.modules() if isinstance(module, nn.Conv2d)]
@@ -159,27 +169,22 @@ def test_cnn_is_the_papers() -> None:
     assert policy.action_net.out_features == 18
 
 
-def test_random_shift_moves_all_frames_of_a_sample_together() -> None:
-    images = torch.randint(0, 256, (6, 2, 9, 9, 3), dtype=torch.uint8)
-    images[:, 1] = 255 - images[:, 0]
-    shifted = random_shift(images, 2, torch.Generator().manual_seed(0))
-    assert shifted.dtype == torch.uint8
-    assert torch.equal(shifted[:, 1], 255 - shifted[:, 0])
-    moves = set()
-    for before, after in zip(images[:, 0], shifted[:, 0], strict=True):
-        found = [
-            (dy, dx)
-            for dy in range(-2, 3)
-            for dx in range(-2, 3)
-            if torch.equal(after[2:-2, 2:-2], before[2 + dy : 7 + dy, 2 + dx : 7 + dx])
-        ]
-        assert len(found) == 1
-        moves.add(found[0])
-    assert len(moves) > 1
-    assert random_shift(images, 0, torch.Generator()) is images
+@pytest.mark.parametrize("name", POLICY_NAMES)
+def test_chunks_of_actions(name: str) -> None:
+    torch.manual_seed(0)
+    config = replace(SMALL[name], chunk=3)
+    alone = make_policy(name)
+    policy = policy_class(name)(alone.observation_space, spaces.Discrete(18), config=config)
+    policy.set_training_mode(False)
+    seen = observations(policy, 2)
+    plan, _ = policy.plan(seen)
+    assert plan.shape == (2, 3, 18)
+    torch.testing.assert_close(policy.imitate(seen)[0], plan[:, 0])
+    torch.testing.assert_close(policy.get_distribution(seen).distribution.logits, plan[:, 0].log_softmax(1))
+    assert alone.plan(seen)[0].shape == (2, 1, 18)
 
 
-@pytest.mark.parametrize("cls", [KeypointPolicy, MLPKeypointPolicy])
+@pytest.mark.parametrize("cls", [KeypointPolicy, SetTransformerPolicy, MLPKeypointPolicy])
 @pytest.mark.parametrize(
     ("space", "sentence"),
     [
@@ -208,7 +213,15 @@ def test_unknown_policy() -> None:
 
 @pytest.mark.parametrize(
     ("config", "values"),
-    [(InteractionConfig, {"hidden": 0}), (MLPConfig, {"hidden": -1}), (CNNConfig, {"shift": -1})],
+    [
+        (InteractionConfig, {"hidden": 0}),
+        (SetTransformerConfig, {"hidden": 30}),
+        (MLPConfig, {"hidden": -1}),
+        (MLPConfig, {"chunk": 0}),
+        (CNNConfig, {"shift": -1}),
+        (CNNConfig, {"colour": 1.5}),
+        (CNNConfig, {"rotation": float("nan")}),
+    ],
 )
 def test_impossible_options(config: Any, values: dict[str, int]) -> None:
     with pytest.raises(UserError, match="the policy option"):

@@ -22,14 +22,21 @@ from mint_rl.policies.checkpoint import load_policy
 from mint_rl.policies.cnn import CNNConfig
 from mint_rl.policies.interaction import InteractionConfig
 from mint_rl.policies.mlp import MLPConfig
+from mint_rl.policies.set_transformer import SetTransformerConfig
 from mint_rl.training.bc import BCConfig, behaviour_cloning
 from mint_rl.training.evaluate import evaluate
 
 SMALL: dict[str, PolicyConfig] = {
     "interaction": InteractionConfig(hidden=16),
+    "set-transformer": SetTransformerConfig(hidden=16),
     "mlp": MLPConfig(hidden=32),
     "cnn": CNNConfig(width=0.05),
 }
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "user-cache"))
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +135,10 @@ def test_ctrl_c_saves_what_was_trained(encoder: str, demos: str, tmp_path: Path)
     result = behaviour_cloning(tiny(encoder, tmp_path, demos=demos, steps=50), [press], said.append)
     assert result.interrupted
     assert result.steps == 4
-    assert said[-1] == f"stopped after 4 of 50 steps: the policy so far is in '{tmp_path}'"
+    assert said[-1] == (
+        f"stopped after 4 of 50 steps: the policy so far is in '{tmp_path}'; the same command with "
+        "resume=true goes on from here"
+    )
     assert json.loads((tmp_path / "metrics.json").read_text())["training"]["interrupted"]
     assert torch.equal(load_policy(tmp_path).action_net.weight, result.policy.action_net.weight)
 
@@ -143,7 +153,7 @@ def test_ctrl_c_during_the_evaluation(
     monkeypatch.setattr("mint_rl.training.bc.evaluate", press)
     result = behaviour_cloning(tiny(encoder, tmp_path, demos=demos), say=said.append)
     assert result.interrupted
-    assert said[-1] == f"evaluation stopped: 'mint-rl evaluate {tmp_path}' repeats it"
+    assert said[-1] == "evaluation stopped: the same command with resume=true does it again"
     load_policy(tmp_path)
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
-from mint_rl.data.demonstrations import Demonstration, DemonstrationSet
+from mint_rl.data.demonstrations import Demonstration
 from mint_rl.keypoints.encoder import KeypointEncoder
-from mint_rl.training.cloning_data import cloning_data, shifted
+from mint_rl.training.cloning_data import cloning_data
+from mint_rl.training.encoding import Encoding, shifted
 
 
-def _demonstrations(count: int = 4, steps: int = 3) -> DemonstrationSet:
+def _demonstrations(count: int = 4, steps: int = 3) -> list[Demonstration]:
     rng = np.random.default_rng(0)
-    episodes = [
+    return [
         Demonstration(
             images=rng.integers(0, 256, (steps, 96, 96, 3), dtype=np.uint8),
             actions=np.full(steps, number),
@@ -21,7 +24,6 @@ def _demonstrations(count: int = 4, steps: int = 3) -> DemonstrationSet:
         )
         for number in range(count)
     ]
-    return DemonstrationSet("magical/MoveToCorner-Demo-v0", episodes)
 
 
 def test_images_move_right_and_down_and_repeat_their_border() -> None:
@@ -31,13 +33,15 @@ def test_images_move_right_and_down_and_repeat_their_border() -> None:
     np.testing.assert_array_equal(shifted(images, 0, 0), images)
 
 
-def test_copies_are_for_training_only_and_keep_their_actions() -> None:
+def test_copies_are_for_training_only_and_keep_their_actions(tmp_path: Path) -> None:
     torch.manual_seed(0)
     encoder = KeypointEncoder().eval()
-    plain = cloning_data(_demonstrations(), encoder, validation_share=0.25)
-    copied = cloning_data(_demonstrations(), encoder, validation_share=0.25, shifted_copies=2, shift=4)
-    torch.testing.assert_close(copied.frames[: len(plain.frames)], plain.frames)
-    torch.testing.assert_close(copied.validation, plain.validation)
+    encoding = Encoding(encoder, cache=tmp_path)
+    plain = cloning_data(_demonstrations(), encoding, validation_share=0.25)
+    copied = cloning_data(_demonstrations(), encoding, validation_share=0.25, shifted_copies=2, shift=4)
+    torch.testing.assert_close(copied.frames[copied.validation], plain.frames[plain.validation])
+    # The original comes first, its copies right after it.
+    torch.testing.assert_close(copied.frames[copied.training][:3], plain.frames[plain.training][:3])
     assert len(copied.training) == 3 * len(plain.training)
     held_out = set(plain.actions[plain.validation].tolist())
     assert held_out.isdisjoint(copied.actions[copied.training].tolist())
@@ -47,12 +51,14 @@ def test_copies_are_for_training_only_and_keep_their_actions() -> None:
     assert (copied.history[starts] == starts[:, None]).all()
 
 
-def test_the_seed_decides_the_offsets() -> None:
+def test_the_seed_decides_the_offsets(tmp_path: Path) -> None:
     torch.manual_seed(0)
     encoder = KeypointEncoder().eval()
 
+    encoding = Encoding(encoder, cache=tmp_path)
+
     def frames(seed: int) -> torch.Tensor:
-        return cloning_data(_demonstrations(), encoder, seed=seed, shifted_copies=1).frames[12:]
+        return cloning_data(_demonstrations(), encoding, seed=seed, shifted_copies=1).frames
 
     torch.testing.assert_close(frames(3), frames(3))
     assert not torch.equal(frames(3), frames(4))
