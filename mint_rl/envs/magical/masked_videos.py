@@ -68,10 +68,5 @@ def _play(world: MagicalEnv, behaviour: Callable[..., int], bursts: NoiseBursts,
         masks.append(world.instance_mask())
     objects = tuple(range(1, 2 + len(world.state().blocks)))  # the robot, then the blocks
     area = keypoint_area(world.resolution, world.resolution)
-    return MaskedVideo(
-        env_id(world.task, world.variant),
-        np.stack(frames),
-        np.stack(masks),
-        objects,
-        area,  # type: ignore[arg-type]
-    )
+    images = np.stack(frames)  # type: ignore[arg-type]
+    return MaskedVideo(env_id(world.task, world.variant), images, np.stack(masks), objects, area)
