@@ -14,6 +14,13 @@ def _evaluate(config: Any) -> int:
     return DONE
 
 
+def _probe(config: Any) -> int:
+    from mint_rl.training.probe import run_probe
+
+    run_probe(config)
+    return DONE
+
+
 def _video(config: Any) -> int:
     from mint_rl.viz.keypoint_video import keypoint_video
 
@@ -38,6 +45,17 @@ VERBS = {
         ),
         _evaluate,
         config="keypoint_evaluation",
+        positional="encoders",
+    ),
+    "keypoints probe": Verb(
+        "measure what keypoints and descriptors say about the state of MAGICAL's scenes",
+        (
+            "mint-rl keypoints probe magical",
+            "mint-rl keypoints probe magical:descriptors=maps4 runs/encoder --no-controls",
+            "mint-rl keypoints probe magical --envs ClusterShape-TestJitter --out runs/probe.json",
+        ),
+        _probe,
+        config="keypoint_probe",
         positional="encoders",
     ),
     "keypoints video": Verb(

@@ -24,6 +24,7 @@ _SCHEMAS = {
     "record": "mint_rl.training.record:RecordConfig",
     "export": "mint_rl.training.export:ExportConfig",
     "keypoint_evaluation": "mint_rl.training.keypoint_evaluation:KeypointEvaluationConfig",
+    "keypoint_probe": "mint_rl.training.probe:ProbeConfig",
     "keypoint_video": "mint_rl.viz.keypoint_video:KeypointVideoConfig",
     "keypoint_plot": "mint_rl.viz.keypoint_report:KeypointPlotConfig",
 }
