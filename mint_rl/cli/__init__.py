@@ -9,11 +9,17 @@ import sys
 from collections.abc import Sequence
 
 from mint_rl import __version__
-from mint_rl.cli import demonstrations, keypoints, sharing, training
+from mint_rl.cli import benchmark, demonstrations, keypoints, sharing, training
 from mint_rl.cli.parser import BAD_INPUT, DONE, INTERRUPTED, Verb, run_verb
 from mint_rl.errors import UserError, unknown_name
 
-VERBS: dict[str, Verb] = {**training.VERBS, **keypoints.VERBS, **demonstrations.VERBS, **sharing.VERBS}
+VERBS: dict[str, Verb] = {
+    **training.VERBS,
+    **benchmark.VERBS,
+    **keypoints.VERBS,
+    **demonstrations.VERBS,
+    **sharing.VERBS,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,13 +48,13 @@ def _split_verb(words: list[str]) -> tuple[str | None, list[str]]:
         print(f"mint-rl {__version__}")
         return None, []
     second_words = [verb.split()[1] for verb in VERBS if verb.startswith(f"{words[0]} ")]
-    if second_words:
+    if len(words) > 1 and words[1] in second_words:
+        return f"{words[0]} {words[1]}", words[2:]
+    if second_words and words[0] not in VERBS:
         if len(words) < 2 or words[1] in {"-h", "--help"}:
             print(_overview(words[0]))
             return None, []
-        if words[1] not in second_words:
-            raise unknown_name(f"verb after 'mint-rl {words[0]}'", words[1], second_words)
-        return f"{words[0]} {words[1]}", words[2:]
+        raise unknown_name(f"verb after 'mint-rl {words[0]}'", words[1], second_words)
     if words[0] not in VERBS:
         raise unknown_name("verb", words[0], VERBS)
     return words[0], words[1:]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.resources
 import re
 import typing
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ _SCHEMAS = {
     "pretrain": "mint_rl.training.pretrain_config:PretrainConfig",
     "bc": "mint_rl.training.bc_config:BCConfig",
     "evaluate": "mint_rl.training.evaluate:EvaluateConfig",
+    "benchmark": "mint_rl.training.benchmark_config:BenchmarkConfig",
     "record": "mint_rl.training.record:RecordConfig",
     "export": "mint_rl.training.export:ExportConfig",
     "keypoint_evaluation": "mint_rl.training.keypoint_evaluation:KeypointEvaluationConfig",
@@ -63,10 +65,18 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> Any:
         key, value = override.split("=", 1)
         if key == "policy" and name == "bc" and value not in _POLICIES:
             raise unknown_name("policy", value, _POLICIES)
+        if key == "preset" and name == "benchmark" and value.strip("'") not in _presets():
+            raise unknown_name("preset", value.strip("'"), _presets())
     try:
         return OmegaConf.to_object(_compose(name, overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise _explain(name, overrides, error) from error
+
+
+def _presets() -> list[str]:
+    """The files of configs/preset/."""
+    folder = importlib.resources.files("mint_rl.configs") / "preset"
+    return sorted(path.name.removesuffix(".yaml") for path in folder.iterdir())
 
 
 def settings(name: str, policy: str = "interaction") -> list[Setting]:

@@ -9,11 +9,12 @@ from mint_rl.errors import UserError
 from mint_rl.viz.video import write_video
 
 
-def test_frames_come_back_in_order_and_colour(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", ["mp4", "webm"])
+def test_frames_come_back_in_order_and_colour(tmp_path: Path, suffix: str) -> None:
     av = pytest.importorskip("av")
     colours = [(200, 30, 30), (30, 200, 30), (30, 30, 200)]
     frames = [np.full((64, 96, 3), colour, dtype=np.uint8) for colour in colours]
-    path = write_video(tmp_path / "colours.mp4", frames, fps=8)
+    path = write_video(tmp_path / f"colours.{suffix}", frames, fps=8)
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         assert float(stream.average_rate) == 8

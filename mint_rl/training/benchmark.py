@@ -1,0 +1,130 @@
+"""`mint-rl benchmark`: tasks × data × policies × encoders × training seeds, all on the same test episodes."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mint_rl.errors import UserError
+from mint_rl.files import writable_folder, write_text
+from mint_rl.keypoints.encoder_files import encoder_folder, read_json_object
+from mint_rl.training.benchmark_cell import is_finished
+from mint_rl.training.benchmark_config import BenchmarkConfig, command_of
+from mint_rl.training.benchmark_data import check_demonstrations, shared_demonstrations
+from mint_rl.training.benchmark_grid import check_methods, grid
+from mint_rl.training.benchmark_launch import (
+    HYDRA_FOLDER,
+    failure,
+    parse_launcher,
+    run_in_processes,
+    run_with_hydra,
+)
+from mint_rl.training.machine import available_cores
+
+BENCHMARK_FILE = "benchmark.json"
+
+
+@dataclass(frozen=True)
+class BenchmarkResult:
+    """What one call left behind."""
+
+    folder: Path
+    finished: int  # cells, from this call or an earlier one
+    failures: dict[str, str]  # by the cell's name, a sentence
+    interrupted: bool
+
+
+def benchmark(
+    config: BenchmarkConfig, command: Sequence[str], say: Callable[[str], None] = print
+) -> BenchmarkResult:
+    """Do what is not done yet of a benchmark: record demonstrations, train and evaluate cell by cell.
+
+    Everything that can be wrong with the settings is said before any work. What goes wrong later, such as a
+    training run that diverges, is said in a sentence and costs its own cell alone. The same call goes on
+    where an interrupted one stopped, and tries again what failed.
+
+    Args:
+        config: The grid.
+        command: A program that runs one cell when it is given its folder, and many as a Hydra multirun: see
+            `benchmark_launch`.
+        say: Takes one line for the user at a time.
+
+    Raises:
+        UserError: Unknown names, missing files, a folder that cannot be written.
+    """
+    check_methods(config)
+    human = check_demonstrations(config)
+    if config.launcher is not None:
+        parse_launcher(config.launcher)
+    folder = writable_folder(config.out)
+    _note(config, folder)
+    try:
+        demonstrations = shared_demonstrations(config, human, say)
+        cells = grid(config, demonstrations)
+    except KeyboardInterrupt:
+        return BenchmarkResult(folder, 0, {}, True)
+    for cell in cells:
+        cell.folder.mkdir(parents=True, exist_ok=True)
+        cell.write()
+    left = [cell for cell in cells if not is_finished(cell)]
+    say(f"{len(cells)} training runs, of which {len(cells) - len(left)} are finished: '{folder}'")
+    interrupted = False
+    try:
+        if left and config.launcher is not None:
+            run_with_hydra(left, config.launcher, command, folder / HYDRA_FOLDER)
+        elif left:
+            run_in_processes(left, config.jobs or available_cores(), command, say)
+    except KeyboardInterrupt:
+        interrupted = True
+    missing = {
+        f"{task}, {data}": "there are no demonstrations"
+        for task in config.tasks
+        for data in config.data
+        if (task, data) not in demonstrations
+    }
+    failures = {} if interrupted else {cell.name: reason for cell in left if (reason := failure(cell))}
+    finished = sum(map(is_finished, cells))
+    return BenchmarkResult(folder, finished, missing | failures, interrupted)
+
+
+def read_benchmark(folder: Path) -> dict[str, Any]:
+    """What `benchmark.json` says: settings of the last call, all commands, encoders. `UserError` without."""
+    if not (folder / BENCHMARK_FILE).is_file():
+        raise UserError(f"there is no benchmark in '{folder}'; 'mint-rl benchmark --out {folder}' makes one")
+    return read_json_object(folder / BENCHMARK_FILE, f"the folder '{folder}'")
+
+
+def _note(config: BenchmarkConfig, folder: Path) -> None:
+    """Write down the settings and the command, after those of earlier calls."""
+    before = read_benchmark(folder) if (folder / BENCHMARK_FILE).is_file() else {}
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    commands = [*before.get("commands", []), {"date": today, "command": command_of(config)}]
+    content = {
+        "settings": asdict(config),
+        "commands": [entry for i, entry in enumerate(commands) if entry not in commands[:i]],
+        "pretraining_cpu_seconds": {
+            **before.get("pretraining_cpu_seconds", {}),
+            **{word: _pretraining_seconds(word) for word in config.encoders},
+        },
+    }
+    write_text(folder / BENCHMARK_FILE, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def _pretraining_seconds(encoder: str) -> float | None:
+    """CPU seconds that an encoder's pretraining took, if `metrics.json` in its folder tells."""
+    try:
+        seconds = read_json_object(encoder_folder(encoder) / "metrics.json", "the encoder")["cpu_seconds"]
+        return round(float(seconds["data"]) + float(seconds["training"]), 2)
+    except (UserError, KeyError, TypeError, ValueError):
+        return None
+
+
+def repeat_command(folder: Path) -> str:
+    """The command that goes on with a benchmark."""
+    commands = read_benchmark(folder)["commands"]
+    return str(commands[-1]["command"]) if commands else f"mint-rl benchmark --out {shlex.quote(str(folder))}"

@@ -1,0 +1,193 @@
+"""The cells of a benchmark: one training run each, in a folder that its configuration names.
+
+    <out>/cells/MoveToRegion-protocol-mlp-magical-1a2b3c4d/seed-0
+
+The eight digits are a digest of all that decides training, but for the seed: settings, the demonstrations'
+file, the encoder's weights. So a finished cell is found again, and one with other settings never takes its
+place.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mint_rl.errors import UserError
+from mint_rl.files import write_text
+from mint_rl.keypoints.encoder_files import read_json_object
+from mint_rl.keypoints.pretrained import load_encoder
+from mint_rl.policies.cnn import CNNConfig
+from mint_rl.training.bc_config import BCConfig
+from mint_rl.training.benchmark_config import BenchmarkConfig
+from mint_rl.training.benchmark_data import files_digest
+from mint_rl.training.encoding import fingerprint
+
+CELLS_FOLDER = "cells"
+CELL_FILE = "cell.json"
+
+# What the benchmark itself decides about a run of `mint-rl bc`.
+_OURS = (
+    "policy", "env", "demos", "demo_env", "episodes", "encoder", "seed", "out", "overwrite", "resume",
+    "variants", "evaluation_episodes", "evaluation_seed", "threads",
+)  # fmt: skip
+# Settings that change no weight and no score.
+_NOT_IN_DIGEST = (
+    "demos", "encoder", "seed", "out", "overwrite", "resume", "cache", "save_every", "threads", "device",
+    "variants", "evaluation_episodes", "evaluation_seed",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training run of a benchmark, and what it is evaluated on."""
+
+    task: str
+    data: str  # protocol, randomised, human, or several joined by +
+    method: str  # the policy as the user wrote it, such as "cnn:policy.width=0.25"
+    encoder: str  # as the user wrote it; "" for policies that read pixels
+    seed: int
+    demos: list[str]  # files of demonstrations
+    digest: str  # of the configuration, shared by the seeds
+    folder: Path
+    variants: list[str]  # to evaluate on
+    episodes: int  # on each
+    test_seed: int
+    threads: int
+    video: bool
+
+    @property
+    def name(self) -> str:
+        """For people: `MoveToRegion, protocol, mlp on magical, seed 0`."""
+        encoder = f" on {self.encoder}" if self.encoder else ""
+        return f"{self.task}, {self.data}, {self.method}{encoder}, seed {self.seed}"
+
+    def write(self) -> None:
+        """Write `cell.json` into the folder, from which another process reads the cell."""
+        content = {**asdict(self), "folder": None}
+        write_text(self.folder / CELL_FILE, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> Cell:
+        """The cell of a folder; `UserError` if there is none."""
+        values = read_json_object(folder / CELL_FILE, f"the folder '{folder}' of a benchmark's cell")
+        try:
+            return cls(**{**values, "folder": folder})
+        except (KeyError, TypeError) as error:
+            raise UserError(
+                f"'{folder / CELL_FILE}' does not describe a cell of a benchmark: {error}"
+            ) from error
+
+
+@dataclass(frozen=True)
+class Method:
+    """A policy and its settings, as one word says them: `cnn:policy.width=0.25,seeds=1`."""
+
+    word: str
+    seeds: int | None  # its own number of training seeds
+    settings: tuple[str, ...]  # of `mint-rl bc`, as Hydra takes them
+
+    @classmethod
+    def parse(cls, word: str) -> Method:
+        """`UserError` for what is no policy with settings, or a setting that the benchmark decides."""
+        policy, _, rest = word.partition(":")
+        settings, seeds = [f"policy={policy}"], None
+        for setting in filter(None, re.split(r",(?![^\[]*\])", rest)):  # not the commas of a list
+            key, _, value = setting.partition("=")
+            if key in _OURS:
+                raise UserError(f"the benchmark itself decides '{key}': leave it out of '{word}'")
+            if key != "seeds":
+                settings.append(setting)
+            elif value.isdecimal() and int(value) > 0:
+                seeds = int(value)
+            else:
+                raise UserError(f"'seeds' in '{word}' must be a number of at least 1, got '{value}'")
+        return cls(word, seeds, tuple(settings))
+
+    @property
+    def name(self) -> str:
+        """The word without what does not belong to the method: its number of seeds."""
+        policy = self.word.partition(":")[0]
+        return ":".join(filter(None, [policy, ",".join(self.settings[1:])]))
+
+    def configuration(self, task: str) -> BCConfig:
+        """The settings of `mint-rl bc` for a task; `UserError` for those that are unknown or impossible."""
+        from mint_rl.training.configuration import load_config
+
+        try:
+            found: BCConfig = load_config("bc", [*self.settings, f"env={task}", "evaluation_episodes=0"])
+        except UserError as error:
+            raise UserError(f"the policy '{self.word}' cannot be: {error}") from error
+        return found
+
+
+def grid(config: BenchmarkConfig, demonstrations: Mapping[tuple[str, str], list[str]]) -> list[Cell]:
+    """Every cell, those of the first seed before those of the second, so that tables fill evenly.
+
+    demonstrations: for each (task, data) the files; cells without are left out
+    """
+    encoders = {word: fingerprint(load_encoder(word)) for word in _needed_encoders(config)}
+    cells: dict[Path, Cell] = {}  # by folder: what is named twice is run once
+    for (task, data), demos in demonstrations.items():
+        demos_digest, variants = files_digest(demos), config.variants_of(task)
+        for method in map(Method.parse, config.policies):
+            settings = method.configuration(task)
+            for encoder in [""] if reads_pixels(settings) else config.encoders:
+                key = digest(settings, demos_digest, encoders.get(encoder, ""))
+                name = "-".join(map(_slug, filter(None, [task, data, method.name, encoder, key])))
+                for seed in range(method.seeds or config.seeds):
+                    folder = Path(config.out, CELLS_FOLDER, name, f"seed-{seed}")
+                    cells[folder] = Cell(
+                        task, data, method.name, encoder, seed, demos, key, folder, variants,
+                        config.episodes, config.test_seed, config.threads, config.videos,
+                    )  # fmt: skip
+    return sorted(cells.values(), key=lambda cell: cell.seed)
+
+
+def check_methods(config: BenchmarkConfig) -> None:
+    """`UserError` for an unknown policy, setting or encoder, before any work."""
+    for word in config.policies:
+        for task in config.tasks:
+            Method.parse(word).configuration(task)
+    for word in _needed_encoders(config):
+        fingerprint(load_encoder(word))
+
+
+def reads_pixels(settings: BCConfig) -> bool:
+    """Whether the policy needs no encoder."""
+    return isinstance(settings.policy, CNNConfig)
+
+
+def digest(settings: BCConfig, demonstrations: str, encoder: str) -> str:
+    """Eight hexadecimal digits that settings, demonstrations and encoder decide."""
+    decisive = {name: value for name, value in asdict(settings).items() if name not in _NOT_IN_DIGEST}
+    everything = {"settings": decisive, "demonstrations": demonstrations, "encoder": encoder}
+    return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def settings_of(cell: Cell) -> BCConfig:
+    """The whole configuration of a cell's training run."""
+    settings = Method.parse(cell.method).configuration(cell.task)
+    return dataclasses.replace(
+        settings,
+        demos=cell.demos,
+        encoder=cell.encoder or settings.encoder,
+        seed=cell.seed,
+        threads=cell.threads,
+    )
+
+
+def _needed_encoders(config: BenchmarkConfig) -> Sequence[str]:
+    needed = any(
+        not reads_pixels(Method.parse(word).configuration(config.tasks[0])) for word in config.policies
+    )
+    return config.encoders if needed else ()
+
+
+def _slug(word: str) -> str:
+    """What may stand in the name of a folder."""
+    return re.sub(r"[^\w.+=]+", "_", word.replace("policy.", ""))[-60:].strip("_")

@@ -1,0 +1,135 @@
+"""Running the cells of a benchmark: each in a process of its own, or handed to a launcher of Hydra's.
+
+A process for each cell costs two seconds and buys isolation: one that runs out of memory or crashes takes no
+other with it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from mint_rl.errors import UserError, unknown_name
+from mint_rl.training.benchmark_cell import Result, is_finished
+from mint_rl.training.benchmark_grid import Cell
+
+OUTPUT_FILE = "output.txt"
+HYDRA_FOLDER = "hydra"
+_SECONDS_TO_STOP = 60
+
+
+def run_in_processes(
+    cells: Sequence[Cell], jobs: int, command: Sequence[str], say: Callable[[str], None] = print
+) -> None:
+    """Run cells, at most `jobs` at a time, each by `command` with the cell's folder behind it.
+
+    What a process prints goes to `output.txt` in the folder. A failure is said when it happens. Ctrl-C stops
+    the processes, and is raised when they have ended.
+    """
+    from tqdm import tqdm
+
+    processes: set[subprocess.Popen[bytes]] = set()
+
+    def run(cell: Cell) -> int:
+        environment = {**os.environ, "OMP_NUM_THREADS": str(cell.threads), "TQDM_DISABLE": "1"}
+        with open(cell.folder / OUTPUT_FILE, "wb") as output:
+            process = subprocess.Popen(
+                [*command, str(cell.folder)], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                env=environment,
+            )  # fmt: skip
+            processes.add(process)
+            try:
+                return process.wait()
+            finally:
+                processes.discard(process)
+
+    with (
+        ThreadPoolExecutor(jobs) as pool,
+        tqdm(total=len(cells), desc="benchmark", unit="run", smoothing=0) as bar,
+    ):
+        futures = {pool.submit(run, cell): cell for cell in cells}
+        try:
+            for future in as_completed(futures):
+                bar.update()
+                reason = failure(futures[future], future.result())
+                if reason is not None:
+                    with bar.external_write_mode():
+                        say(f"failed: {futures[future].name}: {reason}")
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            _stop(list(processes))
+            raise
+
+
+def run_with_hydra(cells: Sequence[Cell], launcher: str, command: Sequence[str], sweep: Path) -> None:
+    """Run cells as one Hydra multirun of `command`, a program of `hydra.main` that takes `+cell=<folder>`.
+
+    launcher: an installed launcher, with settings of its own: `submitit_slurm:partition=cpu,timeout_min=60`
+    sweep:    the folder for Hydra's own files
+    """
+    name, settings = parse_launcher(launcher)
+    folders = ",".join(_quoted(cell.folder) for cell in cells)
+    words = [
+        "--multirun",
+        f"+cell={folders}",
+        f"hydra/launcher={name}",
+        f"hydra.sweep.dir={_quoted(sweep)}",
+        *(f"hydra.launcher.{setting}" for setting in settings),
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(cells[0].threads), "TQDM_DISABLE": "1"}
+    subprocess.run([*command, *words], check=False, env=environment)
+
+
+def parse_launcher(launcher: str) -> tuple[str, list[str]]:
+    """The name and the settings in the word for a launcher; `UserError` if it is not installed."""
+    from hydra.core.config_store import ConfigStore
+    from hydra.core.plugins import Plugins
+
+    name, _, settings = launcher.partition(":")
+    Plugins.instance()  # finds the installed plugins, which register their names
+    known = sorted(file.removesuffix(".yaml") for file in ConfigStore.instance().list("hydra/launcher"))
+    if name not in known:
+        raise UserError(
+            f"{unknown_name('launcher', name, known)}; others come with packages such as "
+            "hydra-joblib-launcher and hydra-submitit-launcher"
+        )
+    return name, [setting for setting in settings.split(",") if setting]
+
+
+def failure(cell: Cell, status: int | None = None) -> str | None:
+    """Why a cell is not finished after its process ended, in a sentence; None if it is.
+
+    status: the exit status of its process, where that is known.
+    """
+    if is_finished(cell):
+        return None
+    reason = Result.read(cell.folder).failure
+    if reason is not None:
+        return reason
+    if status is not None and status < 0:
+        how = signal.Signals(-status).name
+        return f"its process was ended by {how}" + (" (out of memory?)" if how == "SIGKILL" else "")
+    output = cell.folder / OUTPUT_FILE
+    lines = output.read_text(errors="replace").split("\n") if output.exists() else []
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return last or "it was not run"
+
+
+def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Interrupt processes, which after Ctrl-C in a terminal have been already, and wait for their end."""
+    for process in processes:
+        process.send_signal(signal.SIGINT)
+    for process in processes:
+        try:
+            process.wait(_SECONDS_TO_STOP)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def _quoted(path: Path) -> str:
+    """As Hydra's grammar takes a path that holds reserved characters."""
+    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -1,0 +1,233 @@
+"""What a benchmark found: the scores in its folder, and the estimates made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import numpy as np
+
+from mint_rl.envs.magical.names import TASKS, VARIANTS
+from mint_rl.errors import UserError
+from mint_rl.training.benchmark import read_benchmark
+from mint_rl.training.benchmark_cell import Result, read_scores
+from mint_rl.training.benchmark_config import SETTINGS
+from mint_rl.training.benchmark_grid import CELL_FILE, CELLS_FOLDER, Cell
+from mint_rl.training.statistics import (
+    Array,
+    Estimate,
+    aggregate_estimate,
+    interquartile_mean,
+    mean_estimate,
+)
+
+ONE_START = "Demo"  # the variant whose episodes all begin alike
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Scores of the same training runs on the same episodes of one variant."""
+
+    training_seeds: tuple[int, ...]  # (S,)
+    episode_seeds: tuple[int, ...]  # (E,)
+    values: Array  # (S, E)
+
+    def sample(self, variant: str) -> Array:
+        """What intervals are made of: on Demo, whose only start makes episodes no sample, their means."""
+        return self.values.mean(axis=1, keepdims=True) if variant == ONE_START else self.values
+
+    def on(self, episodes: Sequence[int]) -> Scores:
+        """The scores on some of the episodes."""
+        columns = [self.episode_seeds.index(seed) for seed in episodes]
+        return Scores(self.training_seeds, tuple(episodes), self.values[:, columns])
+
+
+@dataclass
+class Row:
+    """One method on one task, trained on one kind of data with several seeds."""
+
+    task: str
+    data: str
+    method: str
+    encoder: str
+    digest: str
+    cells: dict[int, Path]  # folders of the training runs, by seed
+    scores: dict[str, Scores] = field(default_factory=dict)  # by variant
+    failures: dict[int, str] = field(default_factory=dict)  # by training seed
+    seconds: list[float] = field(default_factory=list)  # CPU seconds of each training run
+    label: str = ""  # of method and encoder, where that is needed to tell rows apart
+
+    def estimate(self, variant: str) -> Estimate | None:
+        """The mean score on a variant; None where it was not played."""
+        found = self.scores.get(variant)
+        return None if found is None else mean_estimate(found.sample(variant))
+
+    def minus(self, other: Row, variant: str) -> Estimate | None:
+        """The mean difference to another method on the same episodes; None where they share none."""
+        mine, theirs = self.scores.get(variant), other.scores.get(variant)
+        if mine is None or theirs is None:
+            return None
+        if variant == ONE_START:
+            return mean_estimate(mine.sample(variant), theirs.sample(variant))
+        shared = [seed for seed in mine.episode_seeds if seed in set(theirs.episode_seeds)]
+        return mean_estimate(mine.on(shared).values, theirs.on(shared).values) if shared else None
+
+    def iqm(self, variant: str) -> float | None:
+        """The interquartile mean of the training runs' mean scores on a variant."""
+        found = self.scores.get(variant)
+        return None if found is None else float(interquartile_mean(found.values.mean(axis=1)))
+
+
+@dataclass
+class Findings:
+    """Everything in a benchmark's folder."""
+
+    folder: Path
+    rows: list[Row]
+    settings: dict[str, Any]
+    commands: list[dict[str, str]]
+    machines: list[dict[str, str]]  # each that a cell ran on
+    dates: tuple[str, str]  # of the first and the last cell; "" if there is none
+    pretraining: dict[str, float | None]  # CPU seconds, by encoder
+
+    def kinds(self) -> list[str]:
+        """The kinds of data, in order. Rows of different kinds are never compared."""
+        return list(dict.fromkeys(row.data for row in self.rows))
+
+    def groups(self, data: str) -> list[tuple[str, list[Row]]]:
+        """The rows of one kind of data, task by task. The first row of each is the reference."""
+        rows = [row for row in self.rows if row.data == data]
+        tasks = dict.fromkeys(row.task for row in rows)
+        return [(task, [row for row in rows if row.task == task]) for task in tasks]
+
+    def aggregates(self, data: str) -> tuple[dict[str, tuple[Estimate, Estimate]], int]:
+        """Of each method, its mean and interquartile mean over all tasks and variants of one kind of data.
+
+        Only environments count that every method was played in; the second value is how many these are.
+        """
+        by_label: dict[str, dict[str, Row]] = {}
+        for row in self.rows:
+            if row.data == data and row.scores:
+                by_label.setdefault(row.label, {})[row.task] = row
+        played = [
+            {(task, variant) for task, row in tasks.items() for variant in row.scores}
+            for tasks in by_label.values()
+        ]
+        common = set.intersection(*played) if played else set()
+        result = {}
+        for label, tasks in by_label.items():
+            samples = [_samples(row, {v for t, v in common if t == task}) for task, row in tasks.items()]
+            samples = [sample for sample in samples if sample]
+            if samples:
+                result[label] = (
+                    aggregate_estimate(samples, lambda values: np.asarray(values.mean(axis=-1))),
+                    aggregate_estimate(samples, interquartile_mean),
+                )
+        return result, len(common)
+
+
+def collect(folder: Path) -> Findings:
+    """Read a benchmark's folder, finished or not. Raises `UserError` if it is none or holds no cell."""
+    description = read_benchmark(folder)
+    files = sorted((folder / CELLS_FOLDER).glob(f"*/*/{CELL_FILE}"))
+    if not files:
+        raise UserError(f"the benchmark in '{folder}' has no training runs yet: nothing to report")
+    cells = [Cell.read(file.parent) for file in files]
+    results = [Result.read(cell.folder) for cell in cells]
+    settings = description["settings"]
+    rows: dict[str, Row] = {}
+    for cell, result in sorted(zip(cells, results, strict=True), key=lambda pair: pair[0].seed):
+        row = rows.setdefault(
+            cell.folder.parent.name,
+            Row(cell.task, cell.data, cell.method, cell.encoder, cell.digest, {}),
+        )
+        row.cells[cell.seed] = cell.folder
+        if result.failure is not None:
+            row.failures[cell.seed] = result.failure
+        if result.trained:
+            row.seconds.append(result.training_seconds)
+    by_row = {name: [cell for cell in cells if cell.folder.parent.name == name] for name in rows}
+    for name, row in rows.items():
+        row.scores = _scores(by_row[name])
+    ordered = sorted(rows.values(), key=lambda row: _order(row, settings))
+    _label(ordered)
+    dates = sorted(result.finished for result in results if result.finished)
+    machines: list[dict[str, str]] = []
+    for result in results:
+        if result.machine and result.machine not in machines:
+            machines.append(result.machine)
+    return Findings(
+        folder, ordered, settings, description["commands"], machines,
+        (dates[0], dates[-1]) if dates else ("", ""), description["pretraining_cpu_seconds"],
+    )  # fmt: skip
+
+
+def _scores(cells: Sequence[Cell]) -> dict[str, Scores]:
+    """By variant, the scores of the seeds that played it to the end, on the episodes that all of them did."""
+    found: dict[str, Scores] = {}
+    for variant in VARIANTS[cells[0].task]:
+        played: dict[int, dict[int, float]] = {}
+        for cell in sorted(cells, key=lambda cell: cell.seed):
+            scores = read_scores(cell.folder, variant)
+            if scores and Result.read(cell.folder).trained:
+                played[cell.seed] = scores
+        if not played:
+            continue
+        episodes = sorted(set.intersection(*(set(scores) for scores in played.values())))
+        if episodes:
+            values = np.array([[scores[seed] for seed in episodes] for scores in played.values()])
+            found[variant] = Scores(tuple(played), tuple(episodes), values)
+    return found
+
+
+def _samples(row: Row, variants: set[str]) -> list[Array]:
+    """Scores (S, E) on each variant, of the training runs that played all of them."""
+    chosen = [variant for variant in row.scores if variant in variants]
+    if not chosen:
+        return []
+    shared = set.intersection(*(set(row.scores[variant].training_seeds) for variant in chosen))
+    samples = []
+    for variant in chosen:
+        scores = row.scores[variant]
+        rows = [index for index, seed in enumerate(scores.training_seeds) if seed in shared]
+        samples.append(scores.sample(variant)[rows])
+    return samples if shared else []
+
+
+def _order(row: Row, settings: dict[str, Any]) -> tuple[Any, ...]:
+    """By data, task and method, as the last command named them; what it did not name comes last."""
+    from mint_rl.training.benchmark_grid import Method
+
+    methods = [Method.parse(word).name for word in settings["policies"]]
+    data = [*settings["data"], *(name for name in SETTINGS if name not in settings["data"])]
+    return (
+        *_place(row.data, data),
+        *_place(row.task, list(TASKS)),
+        *_place(row.method, methods),
+        *_place(row.encoder, settings["encoders"]),
+        row.digest,
+    )
+
+
+def _place(name: str, known: Sequence[str]) -> tuple[int, str]:
+    return (known.index(name), "") if name in known else (len(known), name)
+
+
+def _label(rows: Sequence[Row]) -> None:
+    """Call rows by their method; add the encoder where there are several, the digest where that is needed."""
+    encoders = {row.encoder for row in rows if row.encoder}
+    for row in rows:
+        method = row.method.replace("policy.", "").replace(":", " ").replace(",", " ")
+        row.label = f"{method}, {row.encoder}" if row.encoder and len(encoders) > 1 else method
+    keys = [(row.data, row.task, row.label) for row in rows]
+    for row, key in zip(rows, keys, strict=True):
+        if keys.count(key) > 1:
+            row.label += f" ({row.digest})"
+
+
+def mean_seconds(row: Row) -> float | None:
+    """CPU seconds of a training run of this row, encoding of the demonstrations included."""
+    return mean(row.seconds) if row.seconds else None
