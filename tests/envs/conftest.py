@@ -1,17 +1,23 @@
-"""A small untrained encoder, as an object and as a folder."""
+"""A small untrained encoder, as an object and as a folder; torch is imported by those who ask for one."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
-import torch
 from picture_envs import SIZE
 
-from mint_rl.keypoints.encoder import KeypointEncoder
-from mint_rl.keypoints.encoder_config import EncoderConfig
+if TYPE_CHECKING:
+    from mint_rl.keypoints.encoder import KeypointEncoder
 
 
 @pytest.fixture(scope="session")
 def encoder() -> KeypointEncoder:
+    import torch
+
+    from mint_rl.keypoints.encoder import KeypointEncoder
+    from mint_rl.keypoints.encoder_config import EncoderConfig
+
     torch.manual_seed(0)
     config = EncoderConfig(num_keypoints=6, image_size=SIZE, gamma=0.5, window=0.2, gate=0.01)
     return KeypointEncoder(config).eval().requires_grad_(False)
