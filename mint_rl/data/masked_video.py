@@ -19,6 +19,7 @@ class MaskedVideo:
     masks: NDArray[np.integer]  # (T, H', W') instance ids, of the same view; their size may be another
     objects: tuple[int, ...]  # the ids that are objects; 0 is background
     keypoint_area: float  # A_k of appendix D: pixels of the masks that one keypoint stands for
+    actions: NDArray[np.int64] | None = None  # (T − 1,) what was done after each frame but the last, if known
 
     def __post_init__(self) -> None:
         if self.frames.ndim != 4 or self.frames.shape[-1] != 3 or self.frames.dtype != np.uint8:
@@ -30,6 +31,11 @@ class MaskedVideo:
             raise UserError(
                 f"a video of {self.name} has frames of shape {self.frames.shape} and masks of shape "
                 f"{self.masks.shape}; every frame needs one mask"
+            )
+        if self.actions is not None and self.actions.shape != (len(self.frames) - 1,):
+            raise UserError(
+                f"a video of {self.name} has {len(self.frames)} frames and actions of shape "
+                f"{self.actions.shape}; there must be one between every two frames"
             )
 
     def __len__(self) -> int:

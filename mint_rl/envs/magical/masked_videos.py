@@ -60,13 +60,15 @@ def keypoint_area(height: int, width: int) -> float:
 def _play(world: MagicalEnv, behaviour: Callable[..., int], bursts: NoiseBursts, seed: int) -> MaskedVideo:
     """One episode, from the frame of the reset to the one after the last action."""
     frame, _ = world.reset(seed=seed)
-    frames, masks = [frame], [world.instance_mask()]
+    frames, masks, actions = [frame], [world.instance_mask()], []
     ended = False
     while not ended:
-        frame, _, _, ended, _ = world.step(bursts(behaviour(world.state())))
+        actions.append(bursts(behaviour(world.state())))
+        frame, _, _, ended, _ = world.step(actions[-1])
         frames.append(frame)
         masks.append(world.instance_mask())
     objects = tuple(range(1, 2 + len(world.state().blocks)))  # the robot, then the blocks
     area = keypoint_area(world.resolution, world.resolution)
     images = np.stack(frames)  # type: ignore[arg-type]
-    return MaskedVideo(env_id(world.task, world.variant), images, np.stack(masks), objects, area)
+    name = env_id(world.task, world.variant)
+    return MaskedVideo(name, images, np.stack(masks), objects, area, np.array(actions))

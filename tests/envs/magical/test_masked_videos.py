@@ -26,6 +26,8 @@ def test_frames_and_masks_of_whole_episodes() -> None:
     assert first.masks.shape == (81, 96, 96)
     assert first.objects == (1, 2)
     assert first.keypoint_area == 180
+    assert first.actions is not None
+    assert first.actions.shape == (80,)
     assert np.array_equal(second.frames, only("MoveToCorner-TestJitter", 8).frames)
     assert not np.array_equal(first.frames[0], second.frames[0])
 
@@ -102,3 +104,20 @@ def test_where_colours_do_not_tell_objects_apart() -> None:
             colour_masked(DemonstrationSet(env, shown.demonstrations))
     with pytest.raises(UserError, match="--view allo"):
         colour_masked(DemonstrationSet(shown.env_id, shown.demonstrations, {"view": "ego"}))
+
+
+def test_actions_lead_from_frame_to_frame() -> None:
+    video = only("MoveToCorner-TestJitter", 3)
+    world = MagicalEnv("MoveToCorner", "TestJitter")
+    frame, _ = world.reset(seed=3)
+    assert video.actions is not None
+    for step, action in enumerate(video.actions):
+        assert np.array_equal(frame, video.frames[step])
+        frame, *_ = world.step(int(action))
+    assert np.array_equal(frame, video.frames[-1])
+
+
+def test_actions_that_do_not_fit_the_frames() -> None:
+    frames, masks = np.zeros((3, 4, 4, 3), np.uint8), np.zeros((3, 4, 4), np.uint8)
+    with pytest.raises(UserError, match="there must be one between every two frames"):
+        MaskedVideo("squares", frames, masks, (1,), 1.0, np.zeros(3, np.int64))
