@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mint_rl.errors import UserError, unknown_name
+from mint_rl.errors import UserError
 from mint_rl.keypoints.heatmaps import (
     gaussian_sum,
     heatmap,
@@ -35,15 +35,15 @@ from mint_rl.options import option
 
 @dataclass
 class MintLossConfig:
-    """Weights and sizes of the loss. σ, τ and m_d: this project's recipe; the rest: the paper's table 6."""
+    """Weights and sizes of the loss: the paper's table 6, but for λ_o, β, σ, τ and the movement (its recipe: `method=mint-paper`)."""
 
     lambda_me: float = option(100.0, "weight of the masked entropy")
     lambda_mce: float = option(100.0, "weight of the masked conditional entropy")
     lambda_it: float = option(20.0, "weight of the information transport")
-    lambda_overlap: float = option(30.0, "weight of the overlap")
+    lambda_overlap: float = option(100.0, "weight of the overlap")
     lambda_status: float = option(10.0, "weight of the active share, scheduled by 1 − ME")
     kappa: float = option(0.9, "share of the conditional entropy that the transport may use")
-    beta: float = option(4.0, "summed Gaussians tolerated before overlap costs")
+    beta: float = option(1.5, "summed Gaussians tolerated before overlap costs")
     movement: float = option(40.0, "m_d, weight of the movement (the paper's 1 on MAGICAL)")
     movement_reach: float = option(
         0.08, "distance, in image widths, from which on moving further costs no more; 0: no such limit"
@@ -63,23 +63,6 @@ class MintLossConfig:
             raise UserError(f"loss.tau is {self.tau}; it must lie between 0 and 1")
         if self.kappa > 1:
             raise UserError(f"loss.kappa is {self.kappa}; it must lie between 0 and 1")
-
-
-# The paper's named variants (sections 3 and E.1), for ablations.
-PRESETS: dict[str, dict[str, float]] = {
-    "recipe": {},
-    "paper-magical": {"sigma": 7.0, "tau": 0.3, "movement": 1.0, "movement_reach": 0.0},
-    "paper-clevrer": {"sigma": 9.0, "tau": 0.1, "movement": 1.0, "movement_reach": 0.0},
-    "no-regularisation": {"movement": 0.0, "lambda_overlap": 0.0, "lambda_status": 0.0},
-    "no-temporal-terms": {"lambda_mce": 0.0, "lambda_it": 0.0},
-}
-
-
-def loss_preset(name: str) -> MintLossConfig:
-    """The loss configuration of a named variant; `UserError` lists the names."""
-    if name not in PRESETS:
-        raise unknown_name("loss preset", name, PRESETS)
-    return MintLossConfig(**PRESETS[name])
 
 
 class MintTerms(NamedTuple):

@@ -37,6 +37,8 @@ _POLICIES = {
     "cnn": "mint_rl.policies.cnn:CNNConfig",
 }
 POLICIES = tuple(_POLICIES)
+# Configuration → the setting whose value is the name of a file of other defaults, in configs/<setting>/.
+_GROUPS = {"benchmark": "preset", "pretrain": "method"}
 
 
 @dataclass(frozen=True)
@@ -65,17 +67,17 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> Any:
         key, value = override.split("=", 1)
         if key == "policy" and name == "bc" and value not in _POLICIES:
             raise unknown_name("policy", value, _POLICIES)
-        if key == "preset" and name == "benchmark" and value.strip("'") not in _presets():
-            raise unknown_name("preset", value.strip("'"), _presets())
+        if key == _GROUPS.get(name) and value.strip("'") not in group_choices(key):
+            raise unknown_name(key, value.strip("'"), group_choices(key))
     try:
         return OmegaConf.to_object(_compose(name, overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise _explain(name, overrides, error) from error
 
 
-def _presets() -> list[str]:
-    """The files of configs/preset/."""
-    folder = importlib.resources.files("mint_rl.configs") / "preset"
+def group_choices(group: str) -> list[str]:
+    """The names by which a group of settings, such as "method", is chosen: the files of configs/<group>/."""
+    folder = importlib.resources.files("mint_rl.configs") / group
     return sorted(path.name.removesuffix(".yaml") for path in folder.iterdir())
 
 

@@ -24,12 +24,15 @@ class PretrainConfig(VideoConfig):
     env: str | None = option(None, "instead of data, frames of an environment: any gymnasium id, or MakeLine")
     frames: int = option(2000, "how many frames of `env`; its episodes are cut after max_frames, or 200")
     behaviour: str = option("random", "who acts in `env`: random, or the run folder of `mint-rl bc`")
+    method: str = option(
+        "mint", "mint, or the paper's variants mint-paper, mint-no-regularisation, mint-no-temporal"
+    )
     seed: int = option(0, "decides rollouts, initial weights, batches and the validation split")
     out: str | None = option(None, "the run folder; none: a new one in runs/")
     overwrite: bool = option(False, "allow `out` to hold an earlier run, which is replaced")
     resume: bool = option(False, "go on with the unfinished run in `out`")
 
-    steps: int = option(2000, "training steps")
+    steps: int = option(3500, "training steps")
     pairs: int = option(10, "pairs of neighbouring frames a step")
     learning_rate: float = option(2e-3, "of Adam, after the warm-up")
     warmup: int = option(100, "steps over which the learning rate grows to that")

@@ -9,7 +9,7 @@ import torch
 
 from mint_rl.errors import UserError
 from mint_rl.keypoints import mint
-from mint_rl.keypoints.mint import MintLossConfig, loss_preset, mint_loss
+from mint_rl.keypoints.mint import MintLossConfig, mint_loss
 from tests.keypoints.dense_mint import dense_heatmaps, dense_terms
 
 
@@ -30,10 +30,19 @@ def _batch(
     return coordinates, status, entropy
 
 
-@pytest.mark.parametrize("preset", list(mint.PRESETS))
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"sigma": 7.0, "tau": 0.3, "movement": 1.0, "movement_reach": 0.0, "beta": 4.0},
+        {"sigma": 9.0, "tau": 0.1, "kappa": 0.5},
+        {"movement": 0.0, "lambda_overlap": 0.0, "lambda_status": 0.0},
+        {"lambda_mce": 0.0, "lambda_it": 0.0},
+    ],
+)
 @pytest.mark.parametrize("seed", [0, 1])
-def test_equals_the_plain_formulas(preset: str, seed: int) -> None:
-    config = loss_preset(preset)
+def test_equals_the_plain_formulas(options: dict[str, float], seed: int) -> None:
+    config = MintLossConfig(**options)
     coordinates, status, entropy = _batch(seed, spread=0.02 if seed else 0.3)
     results = []
     for function in (lambda *a: mint_loss(*a)._asdict(), dense_terms):
@@ -223,8 +232,3 @@ def test_heatmap_area_and_support() -> None:
 def test_bad_settings_are_named(options: dict[str, float], words: str) -> None:
     with pytest.raises(UserError, match=words):
         MintLossConfig(**options)
-
-
-def test_unknown_preset_lists_the_known() -> None:
-    with pytest.raises(UserError, match="no-regularisation"):
-        loss_preset("no-regularization")

@@ -16,6 +16,7 @@ from mint_rl.data.demonstrations import Demonstration, DemonstrationSet, write_d
 from mint_rl.data.videos import VideoConfig, open_videos
 from mint_rl.errors import UserError
 from mint_rl.keypoints.pretrained import load_encoder
+from mint_rl.training.configuration import load_config
 from mint_rl.training.pretrain import PretrainConfig, PretrainResult, pretrain
 from mint_rl.training.pretrain_data import split_videos
 from mint_rl.training.pretrain_loop import PretrainingRun, learning_rate
@@ -341,3 +342,24 @@ def test_bfloat16_trains_the_network_and_keeps_places_exact(file: Path, tmp_path
     assert half.encoder.network[0].weight.dtype == torch.float32
     assert half.metrics["training"]["total"] == pytest.approx(full.metrics["training"]["total"], rel=0.05)
     assert half.metrics["training"]["total"] != full.metrics["training"]["total"]
+
+
+def test_methods_are_the_papers_variants() -> None:
+    mint, paper, bare, single = (
+        load_config("pretrain", [f"method={name}"])
+        for name in ("mint", "mint-paper", "mint-no-regularisation", "mint-no-temporal")
+    )
+    assert mint == PretrainConfig()
+    assert (paper.loss.sigma, paper.loss.tau, paper.loss.movement, paper.learning_rate) == (
+        7.0,
+        0.3,
+        1.0,
+        1e-3,
+    )
+    assert (paper.turns, paper.apart, paper.window, paper.gate) == (False, 0.0, None, "none")
+    assert (bare.loss.movement, bare.loss.lambda_overlap, bare.loss.lambda_status) == (0.0, 0.0, 0.0)
+    assert (single.loss.lambda_mce, single.loss.lambda_it) == (0.0, 0.0)
+    changed = load_config("pretrain", ["loss.sigma=5", "method=mint-paper"])
+    assert (changed.method, changed.loss.sigma) == ("mint-paper", 5.0)
+    with pytest.raises(UserError, match="unknown method 'mint-papr'"):
+        load_config("pretrain", ["method=mint-papr"])
