@@ -35,7 +35,10 @@ from mint_rl.options import option
 
 @dataclass
 class MintLossConfig:
-    """Weights and sizes of the loss: the paper's table 6, but for λ_o, β, σ, τ and the movement (its recipe: `method=mint-paper`)."""
+    """Weights and sizes of the loss. λ_o, β, σ, τ and the movement are this project's; the rest, the paper's.
+
+    The paper's own values (table 6) are in `mint_rl/configs/method/mint-paper.yaml`.
+    """
 
     lambda_me: float = option(100.0, "weight of the masked entropy")
     lambda_mce: float = option(100.0, "weight of the masked conditional entropy")
