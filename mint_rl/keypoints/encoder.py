@@ -31,7 +31,7 @@ from mint_rl.hub import push
 from mint_rl.keypoints.descriptors import centre_features, crops_at, receptive_side, sample_at
 from mint_rl.keypoints.encoder_config import EncoderConfig
 from mint_rl.keypoints.encoder_files import encoder_folder, read_config, read_weights, write_encoder
-from mint_rl.keypoints.gate import entropy_around, entropy_image
+from mint_rl.keypoints.gate import entropy_at
 from mint_rl.keypoints.heatmaps import to_pixels
 from mint_rl.keypoints.resize import resize_frames
 from mint_rl.keypoints.soft_argmax import soft_argmax
@@ -113,9 +113,8 @@ class KeypointEncoder(nn.Module):
         coordinates, peaks = soft_argmax(maps.float(), None if self.training else self.config.window)
         status = torch.sigmoid(self.config.status_slope * (peaks - self.config.gamma))
         if self.config.gate is not None and not self.training:
-            entropy = entropy_image(frames, self.config.preprocessing, self.config.region)
-            around = entropy_around(entropy, self._pixels(coordinates), self.config.gate_size)
-            status = status * (around > self.config.gate)
+            settings = self.config.preprocessing, self.config.region, self.config.gate_size
+            status = status * (entropy_at(frames, self._pixels(coordinates), *settings) > self.config.gate)
         sampled = self._descriptors(planes, stages, coordinates) if descriptors else None
         return Keypoints(coordinates, status, peaks, sampled)
 

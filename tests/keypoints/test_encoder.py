@@ -18,7 +18,14 @@ from mint_rl.keypoints.descriptors import sample_at
 from mint_rl.keypoints.encoder import KeypointEncoder, UnfoldConv2d
 from mint_rl.keypoints.encoder_config import FORMAT_VERSION, EncoderConfig
 from mint_rl.keypoints.encoder_files import shipped_encoders
-from mint_rl.keypoints.gate import box_mean, choose_gate, entropy_around, entropy_image, otsu_threshold
+from mint_rl.keypoints.gate import (
+    box_mean,
+    choose_gate,
+    entropy_around,
+    entropy_at,
+    entropy_image,
+    otsu_threshold,
+)
 from mint_rl.keypoints.pretrained import load_encoder
 from mint_rl.keypoints.resize import resize_frames
 
@@ -178,6 +185,26 @@ def test_gate_reads_the_mean_entropy_around_a_keypoint() -> None:
         entropy_around(entropy, everywhere.view(1, -1, 2), 9), box_mean(entropy, 9).view(1, -1)
     )
     assert entropy[0, 9:18, 8:17].max() > 0.5
+
+
+@pytest.mark.parametrize(
+    ("shape", "region", "size"),
+    [((3, 40, 57, 3), 3, 9), ((2, 30, 31, 1), 5, 7), ((2, 12, 13, 3), 11, 1), ((2, 20, 1, 3), 3, 9)],
+)
+def test_the_gates_kernel_gives_what_its_definition_gives(
+    shape: tuple[int, int, int, int], region: int, size: int
+) -> None:
+    frames = torch.from_numpy(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
+    frames[:, 5:9] = 130
+    last = torch.tensor([shape[2] - 1.0, shape[1] - 1.0])
+    pixels = torch.rand(shape[0], 25, 2, generator=torch.Generator().manual_seed(0)) * last
+    pixels[:, 0], pixels[:, 1] = 0.0, last
+    ours = entropy_at(frames, pixels, "binarise", region, size)
+    wanted = entropy_around(entropy_image(frames, "binarise", region), pixels, size)
+    torch.testing.assert_close(ours, wanted, rtol=0, atol=1e-6)
+    assert ours.std() > 0.01
+    plain = entropy_at(frames, pixels, "none", region, size)
+    torch.testing.assert_close(plain, entropy_around(entropy_image(frames, "none", region), pixels, size))
 
 
 def test_the_gate_is_chosen_between_blank_ground_and_objects() -> None:
