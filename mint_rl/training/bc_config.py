@@ -142,7 +142,7 @@ class BCConfig:
         for name in self.demo_env:
             if parse_env_id(name)[0] != task:
                 raise UserError(f"demonstrations of '{name}' do not show {task}, which the policy is for")
-        if len(set(self.demo_env)) < len(self.demo_env):
+        if len(set(map(parse_env_id, self.demo_env))) < len(self.demo_env):
             raise UserError(f"demo_env names a variant twice: {', '.join(self.demo_env)}")
         if len(self.demo_env) > self.episodes:
             raise UserError(f"{self.episodes} episodes are too few for {len(self.demo_env)} variants")

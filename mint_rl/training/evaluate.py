@@ -219,6 +219,9 @@ class EvaluateConfig:
     out: str | None = option(None, "the file to write; none: evaluation.json in the run folder")
 
     def __post_init__(self) -> None:
+        # In Python a number does as well.
+        self.temperature = None if self.temperature is None else str(self.temperature)
+        self.chunk = None if self.chunk is None else str(self.chunk)
         check_acting(
             self.temperature or AUTO, self.chunk or AUTO, self.validation_episodes, self.seed, self.episodes
         )
