@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -62,7 +61,7 @@ def benchmark(
     if config.launcher is not None:
         parse_launcher(config.launcher)
     folder = writable_folder(config.out)
-    _note(config, folder)
+    note_command(config, folder)
     try:
         demonstrations = shared_demonstrations(config, human, say)
         cells = grid(config, demonstrations)
@@ -73,23 +72,20 @@ def benchmark(
         cell.write()
     left = [cell for cell in cells if not is_finished(cell)]
     say(f"{len(cells)} training runs, of which {len(cells) - len(left)} are finished: '{folder}'")
-    interrupted = False
+    interrupted, failures = False, {}
     try:
         if left and config.launcher is not None:
             run_with_hydra(left, config.launcher, command, folder / HYDRA_FOLDER)
+            failures = {cell.name: reason for cell in left if (reason := failure(cell))}
         elif left:
-            run_in_processes(left, config.jobs or available_cores(), command, say)
+            failures = run_in_processes(left, config.jobs or available_cores(), command, say)
     except KeyboardInterrupt:
         interrupted = True
-    missing = {
-        f"{task}, {data}": "there are no demonstrations"
-        for task in config.tasks
-        for data in config.data
-        if (task, data) not in demonstrations
-    }
-    failures = {} if interrupted else {cell.name: reason for cell in left if (reason := failure(cell))}
-    finished = sum(map(is_finished, cells))
-    return BenchmarkResult(folder, finished, missing | failures, interrupted)
+    for task in config.tasks:
+        for data in config.data:
+            if (task, data) not in demonstrations:
+                failures[f"{task}, {data}"] = "there are no demonstrations"
+    return BenchmarkResult(folder, sum(map(is_finished, cells)), failures, interrupted)
 
 
 def read_benchmark(folder: Path) -> dict[str, Any]:
@@ -99,7 +95,7 @@ def read_benchmark(folder: Path) -> dict[str, Any]:
     return read_json_object(folder / BENCHMARK_FILE, f"the folder '{folder}'")
 
 
-def _note(config: BenchmarkConfig, folder: Path) -> None:
+def note_command(config: BenchmarkConfig, folder: Path) -> None:
     """Write down the settings and the command, after those of earlier calls."""
     before = read_benchmark(folder) if (folder / BENCHMARK_FILE).is_file() else {}
     today = time.strftime("%Y-%m-%d", time.gmtime())
@@ -122,9 +118,3 @@ def _pretraining_seconds(encoder: str) -> float | None:
         return round(float(seconds["data"]) + float(seconds["training"]), 2)
     except (UserError, KeyError, TypeError, ValueError):
         return None
-
-
-def repeat_command(folder: Path) -> str:
-    """The command that goes on with a benchmark."""
-    commands = read_benchmark(folder)["commands"]
-    return str(commands[-1]["command"]) if commands else f"mint-rl benchmark --out {shlex.quote(str(folder))}"

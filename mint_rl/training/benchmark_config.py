@@ -18,7 +18,9 @@ _VARIANT_NAMES = tuple(dict.fromkeys(variant for variants in VARIANTS.values() f
 class BenchmarkConfig:
     """Everything that decides a benchmark: tasks × data × policies × encoders × training seeds."""
 
-    preset: str = option("quick", "where defaults come from: quick (minutes) or paper (a day of one core)")
+    preset: str = option(
+        "quick", "where defaults come from: quick (minutes) or paper (the full tables: many hours)"
+    )
     tasks: list[str] = option(["MoveToRegion"], "tasks")
     data: list[str] = option(
         ["protocol"],

@@ -10,6 +10,7 @@ place.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import re
@@ -116,13 +117,18 @@ class Method:
 
     def configuration(self, task: str) -> BCConfig:
         """The settings of `mint-rl bc` for a task; `UserError` for those that are unknown or impossible."""
-        from mint_rl.training.configuration import load_config
-
         try:
-            found: BCConfig = load_config("bc", [*self.settings, f"env={task}", "evaluation_episodes=0"])
+            return dataclasses.replace(_configuration(self.settings, task))
         except UserError as error:
             raise UserError(f"the policy '{self.word}' cannot be: {error}") from error
-        return found
+
+
+@functools.cache  # composing takes a twentieth of a second, and every cell asks
+def _configuration(settings: tuple[str, ...], task: str) -> BCConfig:
+    from mint_rl.training.configuration import load_config
+
+    found: BCConfig = load_config("bc", [*settings, f"env={task}", "evaluation_episodes=0"])
+    return found
 
 
 def grid(config: BenchmarkConfig, demonstrations: Mapping[tuple[str, str], list[str]]) -> list[Cell]:

@@ -24,15 +24,16 @@ _SECONDS_TO_STOP = 60
 
 def run_in_processes(
     cells: Sequence[Cell], jobs: int, command: Sequence[str], say: Callable[[str], None] = print
-) -> None:
+) -> dict[str, str]:
     """Run cells, at most `jobs` at a time, each by `command` with the cell's folder behind it.
 
-    What a process prints goes to `output.txt` in the folder. A failure is said when it happens. Ctrl-C stops
-    the processes, and is raised when they have ended.
+    What a process prints goes to `output.txt` in the folder. A failure is said when it happens; all of them
+    are returned, by the cell's name. Ctrl-C stops the processes, and is raised when they have ended.
     """
     from tqdm import tqdm
 
     processes: set[subprocess.Popen[bytes]] = set()
+    failures: dict[str, str] = {}
 
     def run(cell: Cell) -> int:
         environment = {**os.environ, "OMP_NUM_THREADS": str(cell.threads), "TQDM_DISABLE": "1"}
@@ -57,12 +58,14 @@ def run_in_processes(
                 bar.update()
                 reason = failure(futures[future], future.result())
                 if reason is not None:
+                    failures[futures[future].name] = reason
                     with bar.external_write_mode():
                         say(f"failed: {futures[future].name}: {reason}")
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
             _stop(list(processes))
             raise
+    return failures
 
 
 def run_with_hydra(cells: Sequence[Cell], launcher: str, command: Sequence[str], sweep: Path) -> None:

@@ -59,11 +59,16 @@ class Row:
     failures: dict[int, str] = field(default_factory=dict)  # by training seed
     seconds: list[float] = field(default_factory=list)  # CPU seconds of each training run
     label: str = ""  # of method and encoder, where that is needed to tell rows apart
+    _estimates: dict[str, Estimate] = field(default_factory=dict, repr=False)
 
     def estimate(self, variant: str) -> Estimate | None:
         """The mean score on a variant; None where it was not played."""
         found = self.scores.get(variant)
-        return None if found is None else mean_estimate(found.sample(variant))
+        if found is None:
+            return None
+        if variant not in self._estimates:
+            self._estimates[variant] = mean_estimate(found.sample(variant))
+        return self._estimates[variant]
 
     def minus(self, other: Row, variant: str) -> Estimate | None:
         """The mean difference to another method on the same episodes; None where they share none."""
@@ -72,7 +77,7 @@ class Row:
             return None
         if variant == ONE_START:
             return mean_estimate(mine.sample(variant), theirs.sample(variant))
-        shared = [seed for seed in mine.episode_seeds if seed in set(theirs.episode_seeds)]
+        shared = sorted(set(mine.episode_seeds) & set(theirs.episode_seeds))
         return mean_estimate(mine.on(shared).values, theirs.on(shared).values) if shared else None
 
     def iqm(self, variant: str) -> float | None:
@@ -81,12 +86,23 @@ class Row:
         return None if found is None else float(interquartile_mean(found.values.mean(axis=1)))
 
 
+@dataclass(frozen=True)
+class Aggregates:
+    """Of each method, its mean and interquartile mean over tasks and variants, from one kind of data.
+
+    Only environments count that every method was played in.
+    """
+
+    estimates: dict[str, tuple[Estimate, Estimate]]  # by label: mean, interquartile mean
+    environments: int
+
+
 @dataclass
 class Findings:
     """Everything in a benchmark's folder."""
 
-    folder: Path
     rows: list[Row]
+    aggregates: dict[str, Aggregates]  # by kind of data
     settings: dict[str, Any]
     commands: list[dict[str, str]]
     machines: list[dict[str, str]]  # each that a cell ran on
@@ -95,7 +111,7 @@ class Findings:
 
     def kinds(self) -> list[str]:
         """The kinds of data, in order. Rows of different kinds are never compared."""
-        return list(dict.fromkeys(row.data for row in self.rows))
+        return _kinds(self.rows)
 
     def groups(self, data: str) -> list[tuple[str, list[Row]]]:
         """The rows of one kind of data, task by task. The first row of each is the reference."""
@@ -103,84 +119,88 @@ class Findings:
         tasks = dict.fromkeys(row.task for row in rows)
         return [(task, [row for row in rows if row.task == task]) for task in tasks]
 
-    def aggregates(self, data: str) -> tuple[dict[str, tuple[Estimate, Estimate]], int]:
-        """Of each method, its mean and interquartile mean over all tasks and variants of one kind of data.
-
-        Only environments count that every method was played in; the second value is how many these are.
-        """
-        by_label: dict[str, dict[str, Row]] = {}
-        for row in self.rows:
-            if row.data == data and row.scores:
-                by_label.setdefault(row.label, {})[row.task] = row
-        played = [
-            {(task, variant) for task, row in tasks.items() for variant in row.scores}
-            for tasks in by_label.values()
-        ]
-        common = set.intersection(*played) if played else set()
-        result = {}
-        for label, tasks in by_label.items():
-            samples = [_samples(row, {v for t, v in common if t == task}) for task, row in tasks.items()]
-            samples = [sample for sample in samples if sample]
-            if samples:
-                result[label] = (
-                    aggregate_estimate(samples, lambda values: np.asarray(values.mean(axis=-1))),
-                    aggregate_estimate(samples, interquartile_mean),
-                )
-        return result, len(common)
-
 
 def collect(folder: Path) -> Findings:
     """Read a benchmark's folder, finished or not. Raises `UserError` if it is none or holds no cell."""
     description = read_benchmark(folder)
-    files = sorted((folder / CELLS_FOLDER).glob(f"*/*/{CELL_FILE}"))
-    if not files:
+    groups: dict[Path, list[Cell]] = {}  # by the folder that the seeds of a configuration share
+    for file in sorted((folder / CELLS_FOLDER).glob(f"*/*/{CELL_FILE}")):
+        groups.setdefault(file.parent.parent, []).append(Cell.read(file.parent))
+    if not groups:
         raise UserError(f"the benchmark in '{folder}' has no training runs yet: nothing to report")
-    cells = [Cell.read(file.parent) for file in files]
-    results = [Result.read(cell.folder) for cell in cells]
-    settings = description["settings"]
-    rows: dict[str, Row] = {}
-    for cell, result in sorted(zip(cells, results, strict=True), key=lambda pair: pair[0].seed):
-        row = rows.setdefault(
-            cell.folder.parent.name,
-            Row(cell.task, cell.data, cell.method, cell.encoder, cell.digest, {}),
-        )
-        row.cells[cell.seed] = cell.folder
-        if result.failure is not None:
-            row.failures[cell.seed] = result.failure
-        if result.trained:
-            row.seconds.append(result.training_seconds)
-    by_row = {name: [cell for cell in cells if cell.folder.parent.name == name] for name in rows}
-    for name, row in rows.items():
-        row.scores = _scores(by_row[name])
-    ordered = sorted(rows.values(), key=lambda row: _order(row, settings))
-    _label(ordered)
-    dates = sorted(result.finished for result in results if result.finished)
+    results = {cell.folder: Result.read(cell.folder) for cells in groups.values() for cell in cells}
+    rows = [_row(sorted(cells, key=lambda cell: cell.seed), results) for cells in groups.values()]
+    rows.sort(key=lambda row: _order(row, description["settings"]))
+    _label(rows)
+    dates = sorted(result.finished for result in results.values() if result.finished)
     machines: list[dict[str, str]] = []
-    for result in results:
+    for result in results.values():
         if result.machine and result.machine not in machines:
             machines.append(result.machine)
     return Findings(
-        folder, ordered, settings, description["commands"], machines,
-        (dates[0], dates[-1]) if dates else ("", ""), description["pretraining_cpu_seconds"],
-    )  # fmt: skip
+        rows=rows,
+        aggregates={data: _aggregates([row for row in rows if row.data == data]) for data in _kinds(rows)},
+        settings=description["settings"],
+        commands=description["commands"],
+        machines=machines,
+        dates=(dates[0], dates[-1]) if dates else ("", ""),
+        pretraining=description["pretraining_cpu_seconds"],
+    )
+
+
+def _kinds(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(row.data for row in rows))
+
+
+def _row(cells: Sequence[Cell], results: dict[Path, Result]) -> Row:
+    """The row of a configuration's cells."""
+    first = cells[0]
+    trained = [cell for cell in cells if results[cell.folder].trained]
+    failures = {cell.seed: results[cell.folder].failure for cell in cells}
+    return Row(
+        first.task,
+        first.data,
+        first.method,
+        first.encoder,
+        first.digest,
+        cells={cell.seed: cell.folder for cell in cells},
+        scores=_scores(trained),
+        failures={seed: reason for seed, reason in failures.items() if reason is not None},
+        seconds=[results[cell.folder].training_seconds for cell in trained],
+    )
 
 
 def _scores(cells: Sequence[Cell]) -> dict[str, Scores]:
-    """By variant, the scores of the seeds that played it to the end, on the episodes that all of them did."""
+    """By variant, the scores of the seeds that played it, on the episodes that all of them did."""
     found: dict[str, Scores] = {}
-    for variant in VARIANTS[cells[0].task]:
-        played: dict[int, dict[int, float]] = {}
-        for cell in sorted(cells, key=lambda cell: cell.seed):
-            scores = read_scores(cell.folder, variant)
-            if scores and Result.read(cell.folder).trained:
-                played[cell.seed] = scores
-        if not played:
-            continue
-        episodes = sorted(set.intersection(*(set(scores) for scores in played.values())))
+    for variant in VARIANTS[cells[0].task] if cells else ():
+        every = {cell.seed: read_scores(cell.folder, variant) for cell in cells}
+        played = {seed: scores for seed, scores in every.items() if scores}
+        episodes = sorted(set.intersection(*map(set, played.values()))) if played else []
         if episodes:
             values = np.array([[scores[seed] for seed in episodes] for scores in played.values()])
             found[variant] = Scores(tuple(played), tuple(episodes), values)
     return found
+
+
+def _aggregates(rows: Sequence[Row]) -> Aggregates:
+    by_label: dict[str, dict[str, Row]] = {}
+    for row in rows:
+        if row.scores:
+            by_label.setdefault(row.label, {})[row.task] = row
+    played = [
+        {(task, variant) for task, row in tasks.items() for variant in row.scores}
+        for tasks in by_label.values()
+    ]
+    common = set.intersection(*played) if played else set()
+    found = {}
+    for label, tasks in by_label.items():
+        samples = [_samples(row, {v for t, v in common if t == task}) for task, row in tasks.items()]
+        samples = [sample for sample in samples if sample]
+        if samples:
+            mean = aggregate_estimate(samples, lambda values: np.asarray(values.mean(axis=-1)))
+            found[label] = mean, aggregate_estimate(samples, interquartile_mean)
+    return Aggregates(found, len(common))
 
 
 def _samples(row: Row, variants: set[str]) -> list[Array]:

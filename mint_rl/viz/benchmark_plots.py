@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mint_rl.training.benchmark_scores import Findings, Row
+from mint_rl.training.benchmark_scores import Aggregates, Findings, Row
 from mint_rl.training.statistics import Array, Estimate
 
 if TYPE_CHECKING:
@@ -30,9 +30,8 @@ def plots(findings: Findings) -> dict[str, bytes]:
         played = [(task, rows) for task, rows in played if rows]
         if played:
             drawn[f"scores-{data}.png"] = _png(_plot_scores(played, labels))
-        found, environments = findings.aggregates(data)
-        if found:
-            drawn[f"aggregate-{data}.png"] = _png(_plot_aggregates(found, environments, labels))
+        if findings.aggregates[data].estimates:
+            drawn[f"aggregate-{data}.png"] = _png(_plot_aggregates(findings.aggregates[data], labels))
     return drawn
 
 
@@ -66,19 +65,18 @@ def _plot_scores(groups: Sequence[tuple[str, Sequence[Row]]], labels: Sequence[s
     return figure
 
 
-def _plot_aggregates(
-    found: dict[str, tuple[Estimate, Estimate]], environments: int, labels: Sequence[str]
-) -> Figure:
+def _plot_aggregates(aggregates: Aggregates, labels: Sequence[str]) -> Figure:
     """Two panels, mean and interquartile mean: a line a policy."""
     from matplotlib.figure import Figure
 
+    found = aggregates.estimates
     figure = Figure(figsize=(9.0, 0.42 * len(found) + 1.1), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     for axis, which, title in zip(panels, (0, 1), ("mean", "interquartile mean"), strict=True):
         for place, (label, both) in enumerate(found.items()):
             estimate, style = both[which], labels.index(label)
             _one_interval(axis, place, estimate, style)
-        axis.set_title(f"{title} over {environments} tasks and variants", fontsize=9)
+        axis.set_title(f"{title} over {aggregates.environments} tasks and variants", fontsize=9)
         axis.set_yticks(range(len(found)), list(found), fontsize=8)
         axis.tick_params(axis="x", labelsize=8)
         axis.grid(axis="x", alpha=0.25)

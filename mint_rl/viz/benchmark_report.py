@@ -68,15 +68,16 @@ def summary(findings: Findings) -> dict[str, Any]:
         for data in findings.kinds()
         for task, rows in findings.groups(data)
     ]
-    aggregates = {}
-    for data in findings.kinds():
-        found, environments = findings.aggregates(data)
-        aggregates[data] = {
-            "environments": environments,
+    aggregates = {
+        data: {
+            "environments": found.environments,
             "policies": {
-                label: {"mean": mean.to_json(), "iqm": iqm.to_json()} for label, (mean, iqm) in found.items()
+                label: {"mean": mean.to_json(), "iqm": iqm.to_json()}
+                for label, (mean, iqm) in found.estimates.items()
             },
         }
+        for data, found in findings.aggregates.items()
+    }
     return {
         "commands": findings.commands,
         "machines": findings.machines,

@@ -139,7 +139,8 @@ def _differences(data: str, task: str, rows: Sequence[Row]) -> Table:
 
 
 def _aggregate(findings: Findings, data: str) -> Iterator[Table]:
-    found, environments = findings.aggregates(data)
+    aggregates = findings.aggregates[data]
+    found, environments = aggregates.estimates, aggregates.environments
     if found:
         body = [[Entry(label), _entry(mean), _entry(iqm)] for label, (mean, iqm) in found.items()]
         yield Table(
