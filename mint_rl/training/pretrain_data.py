@@ -36,7 +36,7 @@ def load_videos(config: PretrainConfig, folder: Path, say: Callable[[str], None]
 
     say("recording rollouts of the eight MAGICAL tasks")
     recorded = VideoSet()
-    for number, video in enumerate(collect_frames(seed=config.seed)):
+    for number, video in enumerate(collect_frames(config.rollouts, config.seed)):
         recorded.add(f"rollout {number}", video)
     return recorded
 
