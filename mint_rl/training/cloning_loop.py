@@ -53,7 +53,7 @@ class CloningRun:
         folder: Where its snapshots go, in `unfinished/`.
         policy: What is trained, in place, on the configured device. Its `context` is what rollouts need.
         data: What it is trained on: keypoints or, for the CNN agent and with an `encoder`, frames.
-        encoder: The encoder that is trained along; None where it is frozen or there is none.
+        encoder: The encoder that is trained along, in place; None where it is frozen or there is none.
         variants: Where rollouts on validation seeds are played: the variants of the demonstrations.
         fingerprint: A digest of the demonstrations, by which a snapshot is known as theirs.
         previous: The round before, in DAgger, whose log and CPU seconds this one goes on with.
@@ -78,9 +78,11 @@ class CloningRun:
         self.modules = nn.ModuleDict({"policy": parts} | ({} if encoder is None else {"encoder": encoder}))
         groups: list[dict[str, Any]] = [{"params": parts.parameters(), "peak": config.learning_rate}]
         if encoder is not None:
+            encoder.requires_grad_()
             groups.append({"params": encoder.parameters(), "peak": config.encoder_learning_rate})
         self.optimiser = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
         self.generator = torch.Generator().manual_seed(config.seed)
+        policy.network.fit_inputs(self._frames_to_fit())
         decay = average_of(config)
         self.average = WeightAverage(self.modules, decay) if decay else None
         self.best = BestCheckpoint()
@@ -96,7 +98,9 @@ class CloningRun:
             self.number, self.before = previous.number + 1, previous.before + previous.done
             self.seconds, self.records = previous.seconds, previous.records
 
-    def train(self, callbacks: Sequence[Callback] = (), say: Callable[[str], None] = print) -> bool:
+    def train(
+        self, log: RunLog, callbacks: Sequence[Callback] = (), say: Callable[[str], None] = print
+    ) -> bool:
         """Make the steps that are left; returns whether Ctrl-C ended them early.
 
         Afterwards the policy has the weights that are kept, and a snapshot has those of the last step.
@@ -104,19 +108,13 @@ class CloningRun:
         from tqdm import tqdm
 
         config, steps = self.config, steps_of(self.config)
-        self.policy.network.fit_inputs(self._frames_to_fit())
-        if self.average is not None and self.done == 0:
-            self.average = WeightAverage(self.modules, self.average.decay)  # with the inputs' statistics
         round_name = f", round {self.number} of {config.dagger}" if config.dagger else ""
         with (
             Interruption() as stop,
-            RunLog(self.folder) as log,
             tqdm(
                 total=steps, initial=self.done, desc=f"training{round_name}", unit="step", mininterval=1.0
             ) as bar,
         ):
-            for record in self.records:
-                log.record(**record)  # type: ignore[arg-type]
             while self.done < steps and not self.stopped and not stop.asked:
                 clock = time.process_time()
                 losses = self.step()
@@ -273,6 +271,8 @@ class CloningRun:
         elif self.average is not None:
             self.modules.load_state_dict(self.average.tensors)
         self.policy.set_training_mode(False)
+        if self.encoder is not None:
+            self.encoder.requires_grad_(False)
 
     @torch.no_grad()
     def _frames_to_fit(self) -> Tensor:

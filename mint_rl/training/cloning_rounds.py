@@ -30,6 +30,7 @@ from mint_rl.training.cloning_loop import Callback, CloningRun
 from mint_rl.training.dagger import DAGGER_SEED, labelled_rollouts
 from mint_rl.training.encoding import Encoding
 from mint_rl.training.evaluate import AUTO, parse_temperature
+from mint_rl.training.run_log import RunLog
 
 ROLLOUTS_FILE = "rollouts.hdf5"
 
@@ -72,44 +73,46 @@ def train_rounds(
         frozen = Encoding(encoder, config.descriptors, config.cache)
     rollouts = _earlier_rollouts(folder, first * config.dagger_episodes)
     run: CloningRun | None = None
-    for number in range(first, config.dagger + 1):
-        data = cloning_data(
-            demonstrations,
-            frozen,
-            config.history,
-            config.validation_share,
-            config.seed,
-            0 if frozen is None else _copies(config, demonstrations),
-            config.shift,
-            config.policy.chunk,
-            rollouts,
-        )
-        if frozen is not None:
-            seconds["encoding"] = round(frozen.seconds, 2)
-            frozen.trim()
-        learning = copy.deepcopy(encoder).requires_grad_() if encoder and config.finetune_encoder else None
-        policy = new_policy(config, learning or encoder, data).to(config.device)
-        run = CloningRun(
-            config, folder, policy, data.to(config.device), learning, variants_of(sets), fingerprint, run
-        )
-        if config.resume and number == first:
-            run.restore()
-        say(_what_is_trained(policy, demonstrations, rollouts, run.done))
-        interrupted = run.train(callbacks, say)
-        if learning is not None:
-            learning.requires_grad_(False)
-        seconds["training"] = round(run.seconds, 2)
-        if interrupted:
-            return run, True
-        if number < config.dagger:
-            with timed(seconds, "rollouts"):
-                rollouts += _play(config, policy, sets, number)
-            score = sum(one.score for one in rollouts[-config.dagger_episodes :]) / config.dagger_episodes
-            say(
-                f"round {number + 1} of {config.dagger}: {config.dagger_episodes} rollouts, score {score:.3f}"
+    with RunLog(folder) as log:
+        for number in range(first, config.dagger + 1):
+            data = cloning_data(
+                demonstrations,
+                frozen,
+                config.history,
+                config.validation_share,
+                config.seed,
+                0 if frozen is None else _copies(config, demonstrations),
+                config.shift,
+                config.policy.chunk,
+                rollouts,
             )
-            kept = DemonstrationSet(sets[0].env_id, rollouts, {}, "rollouts, labelled by the scripted expert")
-            write_demonstrations(folder / ROLLOUTS_FILE, kept)
+            if frozen is not None:
+                seconds["encoding"] = round(frozen.seconds, 2)
+                frozen.trim()
+            learning = copy.deepcopy(encoder) if config.finetune_encoder else None
+            policy = new_policy(config, learning or encoder, data).to(config.device)
+            run = CloningRun(
+                config, folder, policy, data.to(config.device), learning, variants_of(sets), fingerprint, run
+            )
+            if config.resume and number == first:
+                run.restore()
+                for record in run.records:
+                    log.record(**record)  # type: ignore[arg-type]
+            say(_what_is_trained(policy, demonstrations, rollouts, run.done))
+            interrupted = run.train(log, callbacks, say)
+            seconds["training"] = round(run.seconds, 2)
+            if interrupted:
+                return run, True
+            if number < config.dagger:
+                with timed(seconds, "rollouts"):
+                    played = _play(config, policy, sets, number)
+                rollouts += played
+                about = "rollouts, labelled by the scripted expert"
+                write_demonstrations(
+                    folder / ROLLOUTS_FILE, DemonstrationSet(sets[0].env_id, rollouts, {}, about)
+                )
+                score = sum(episode.score for episode in played) / len(played)
+                say(f"round {number + 1} of {config.dagger}: {len(played)} rollouts, mean score {score:.3f}")
     assert run is not None
     return run, False
 

@@ -41,7 +41,8 @@ class Encoding:
             that cannot be written.
 
     Attributes:
-        seconds: CPU seconds that encoding took, when it was done: those of episodes from the cache included.
+        seconds: CPU seconds that encoding took, when it was done: those of episodes from the cache included,
+            once each.
 
     Raises:
         UserError: The folder that was asked for cannot be written.
@@ -52,6 +53,7 @@ class Encoding:
     ) -> None:
         self.encoder, self.descriptors = encoder, descriptors
         self.seconds = 0.0
+        self._counted: set[Path | None] = set()
         self.folder: Path | None
         try:
             self.folder = writable_folder(cache or cache_folder("keypoints"), "--cache")
@@ -75,7 +77,9 @@ class Encoding:
             if path is not None:
                 _write(path, *found)
         keypoints, seconds = found
-        self.seconds += seconds
+        if path is None or path not in self._counted:
+            self.seconds += seconds
+            self._counted.add(path)
         return keypoints
 
     def trim(self, limit: int = CACHE_BYTES) -> None:

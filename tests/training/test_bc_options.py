@@ -169,7 +169,7 @@ def test_dagger_trains_again_on_what_the_policy_met(encoder: str, demos: str, tm
     said: list[str] = []
     whole = behaviour_cloning(tiny(encoder, tmp_path / "whole", **options), say=said.append)
     assert whole.steps == 18
-    assert [line for line in said if line.startswith("round")][1].startswith("round 2 of 2: 2 rollouts")
+    assert [line for line in said if line.startswith("round")][1].startswith("round 2 of 2: 2 rollouts, mean")
     assert any("3 demonstrations and 4 rollouts, 280 steps" in line for line in said)
     rollouts = read_demonstrations(tmp_path / "whole" / "rollouts.hdf5")
     assert len({episode.seed for episode in rollouts}) == len(rollouts) == 4
@@ -180,6 +180,16 @@ def test_dagger_trains_again_on_what_the_policy_met(encoder: str, demos: str, tm
     assert behaviour_cloning(tiny(encoder, tmp_path / "parts", **options), [press_at(8)], quiet).steps == 8
     behaviour_cloning(tiny(encoder, tmp_path / "parts", resume=True, **options), say=quiet)
     assert files_of(tmp_path / "parts") == files_of(tmp_path / "whole")
+
+
+def test_a_trained_encoder_is_gone_on_with(encoder: str, demos: str, tmp_path: Path) -> None:
+    options = {"demos": [demos], "finetune_encoder": True, "steps": 4, "batch": 2}
+    behaviour_cloning(tiny(encoder, tmp_path / "whole", **options), say=quiet)
+    behaviour_cloning(tiny(encoder, tmp_path / "parts", **options), [press_at(2)], quiet)
+    behaviour_cloning(tiny(encoder, tmp_path / "parts", resume=True, **options), say=quiet)
+    assert files_of(tmp_path / "parts") == files_of(tmp_path / "whole")
+    weights = [tmp_path / part / "policy/encoder/model.safetensors" for part in ("whole", "parts")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
 def test_the_encoder_is_trained_along_and_saved_with_the_policy(

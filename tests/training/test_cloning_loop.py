@@ -25,6 +25,7 @@ from mint_rl.training.cloning_data import (
     later_indices,
 )
 from mint_rl.training.cloning_loop import CloningRun, learning_rate
+from mint_rl.training.run_log import RunLog
 
 K = 4
 
@@ -56,6 +57,13 @@ def keypoint_run(folder: Path, chunk: int = 1, **options: Any) -> CloningRun:
     policy = MLPKeypointPolicy(space, spaces.Discrete(18), config=config.policy)
     frames = torch.rand(64, K, 3, generator=torch.Generator().manual_seed(1))
     return CloningRun(config, folder, policy, data(frames, chunk), fingerprint="these")
+
+
+def train(run: CloningRun, *options: Any) -> bool:
+    with RunLog(run.folder) as log:
+        for record in run.records:
+            log.record(**record)
+        return run.train(log, *options)
 
 
 def weights(run: CloningRun) -> list[torch.Tensor]:
@@ -100,13 +108,13 @@ def test_the_rate_rises_falls_to_nothing_and_stays_where_training_stops_by_itsel
 )
 def test_resuming_changes_nothing(tmp_path: Path, options: dict[str, Any]) -> None:
     whole = keypoint_run(tmp_path / "whole", **options)
-    assert not whole.train()
+    assert not train(whole)
     parts = keypoint_run(tmp_path / "parts", **options)
-    assert parts.train([press_at(6)])
+    assert train(parts, [press_at(6)])
     again = keypoint_run(tmp_path / "parts", **options)
     again.restore()
     assert again.done == 6
-    assert not again.train()
+    assert not train(again)
     assert all(torch.equal(a, b) for a, b in zip(weights(whole), weights(again), strict=True))
     assert logged(tmp_path / "whole") == logged(tmp_path / "parts")
     for name in ("state.safetensors",):
@@ -117,7 +125,7 @@ def test_resuming_changes_nothing(tmp_path: Path, options: dict[str, Any]) -> No
 def test_a_snapshot_is_written_now_and_then(tmp_path: Path) -> None:
     """What a kill leaves behind goes on to the same end."""
     whole = keypoint_run(tmp_path / "whole", save_every=4)
-    whole.train()
+    train(whole)
     killed = keypoint_run(tmp_path / "killed", save_every=4)
 
     def kill(step: int, values: dict[str, float]) -> None:
@@ -125,16 +133,16 @@ def test_a_snapshot_is_written_now_and_then(tmp_path: Path) -> None:
             raise MemoryError
 
     with pytest.raises(MemoryError):
-        killed.train([kill])
+        train(killed, [kill])
     again = keypoint_run(tmp_path / "killed", save_every=4)
     again.restore()
     assert again.done == 8
-    again.train()
+    train(again)
     assert all(torch.equal(a, b) for a, b in zip(weights(whole), weights(again), strict=True))
 
 
 def test_another_run_is_not_gone_on_with(tmp_path: Path) -> None:
-    keypoint_run(tmp_path).train([press_at(3)])
+    train(keypoint_run(tmp_path), [press_at(3)])
     with pytest.raises(UserError, match=r"has learning_rate = 0.001, not 0.1: resume with the same settings"):
         keypoint_run(tmp_path, learning_rate=0.1).restore()
     other = keypoint_run(tmp_path)
@@ -145,7 +153,7 @@ def test_another_run_is_not_gone_on_with(tmp_path: Path) -> None:
 
 def test_the_average_is_what_is_validated_and_kept(tmp_path: Path) -> None:
     run = keypoint_run(tmp_path, average=0.9)
-    run.train()
+    train(run)
     assert run.average is not None
     kept = run.modules.state_dict()
     assert all(torch.equal(kept[name], value) for name, value in run.average.tensors.items())
@@ -168,7 +176,7 @@ def test_training_ends_when_the_score_does_not_rise_and_the_best_is_kept(
     def keep(step: int, values: dict[str, float]) -> None:
         seen[step] = weights(run)
 
-    assert not run.train([keep], said.append)
+    assert not train(run, [keep], said.append)
     assert run.done == 12
     assert run.kept_step == 6
     assert [record["valid_score"] for record in logged(tmp_path)] == [0.2, 0.6, 0.5, 0.5]
@@ -179,7 +187,7 @@ def test_training_ends_when_the_score_does_not_rise_and_the_best_is_kept(
 def test_of_equal_scores_the_lower_loss_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scores(monkeypatch, [1.0] * 4)
     run = keypoint_run(tmp_path, keep="score")
-    run.train()
+    train(run)
     losses = {record["step"]: record["valid_action_loss"] for record in logged(tmp_path)}
     assert run.kept_step == min(losses, key=lambda step: losses[step])
 
@@ -188,7 +196,7 @@ def test_a_loss_that_is_no_number_ends_the_run_in_a_sentence(tmp_path: Path) -> 
     run = keypoint_run(tmp_path)
     run.data.frames[:, 0, 0] = torch.nan
     with pytest.raises(UserError, match="training diverged: the loss of step 1 is nan; lower learning_rate"):
-        run.train()
+        train(run)
 
 
 def test_a_cnn_trains_in_bfloat16_on_changed_pixels(tmp_path: Path) -> None:
@@ -204,7 +212,7 @@ def test_a_cnn_trains_in_bfloat16_on_changed_pixels(tmp_path: Path) -> None:
     before = weights(run)
     kinds = set()
     run.policy.network.blocks[0].register_forward_hook(lambda *parts: kinds.add(parts[-1].dtype))  # type: ignore[operator]
-    run.train()
+    train(run)
     assert kinds == {torch.bfloat16}
     assert all(value.dtype != torch.bfloat16 for value in run.modules.state_dict().values())
     assert not torch.equal(before[0], weights(run)[0])
