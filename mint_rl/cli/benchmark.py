@@ -19,8 +19,6 @@ def _benchmark(config: Any) -> int:
     from mint_rl.viz.benchmark_report import benchmark_report
 
     result = benchmark(config, _RUNS_A_CELL)
-    for name, reason in result.failures.items():
-        print(f"failed: {name}: {reason}", file=sys.stderr)
     if result.finished and any(row.scores for row in collect(result.folder).rows):
         benchmark_report(result.folder, videos=config.videos)
     if result.interrupted:

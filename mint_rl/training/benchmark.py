@@ -18,7 +18,6 @@ from mint_rl.training.benchmark_data import check_demonstrations, shared_demonst
 from mint_rl.training.benchmark_grid import check_methods, grid
 from mint_rl.training.benchmark_launch import (
     HYDRA_FOLDER,
-    failure,
     parse_launcher,
     run_in_processes,
     run_with_hydra,
@@ -75,8 +74,7 @@ def benchmark(
     interrupted, failures = False, {}
     try:
         if left and config.launcher is not None:
-            run_with_hydra(left, config.launcher, command, folder / HYDRA_FOLDER)
-            failures = {cell.name: reason for cell in left if (reason := failure(cell))}
+            failures = run_with_hydra(left, config.launcher, command, folder / HYDRA_FOLDER, say)
         elif left:
             failures = run_in_processes(left, config.jobs or available_cores(), command, say)
     except KeyboardInterrupt:

@@ -11,7 +11,9 @@ import signal
 import subprocess
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from mint_rl.errors import UserError, unknown_name
 from mint_rl.training.benchmark_cell import Result, is_finished
@@ -20,6 +22,7 @@ from mint_rl.training.benchmark_grid import Cell
 OUTPUT_FILE = "output.txt"
 HYDRA_FOLDER = "hydra"
 _SECONDS_TO_STOP = 60
+_SECONDS_TO_LOOK = 5
 
 
 def run_in_processes(
@@ -36,12 +39,8 @@ def run_in_processes(
     failures: dict[str, str] = {}
 
     def run(cell: Cell) -> int:
-        environment = {**os.environ, "OMP_NUM_THREADS": str(cell.threads), "TQDM_DISABLE": "1"}
         with open(cell.folder / OUTPUT_FILE, "wb") as output:
-            process = subprocess.Popen(
-                [*command, str(cell.folder)], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                env=environment,
-            )  # fmt: skip
+            process = _start([*command, str(cell.folder)], output, cell.threads)
             processes.add(process)
             try:
                 return process.wait()
@@ -68,23 +67,52 @@ def run_in_processes(
     return failures
 
 
-def run_with_hydra(cells: Sequence[Cell], launcher: str, command: Sequence[str], sweep: Path) -> None:
+def run_with_hydra(
+    cells: Sequence[Cell],
+    launcher: str,
+    command: Sequence[str],
+    folder: Path,
+    say: Callable[[str], None] = print,
+) -> dict[str, str]:
     """Run cells as one Hydra multirun of `command`, a program of `hydra.main` that takes `+cell=<folder>`.
 
     launcher: an installed launcher, with settings of its own: `submitit_slurm:partition=cpu,timeout_min=60`
-    sweep:    the folder for Hydra's own files
+    folder:   for what Hydra writes, its messages in `output.txt`
+
+    Failures are returned as `run_in_processes` does; so is Ctrl-C.
     """
+    from tqdm import tqdm
+
     name, settings = parse_launcher(launcher)
-    folders = ",".join(_quoted(cell.folder) for cell in cells)
     words = [
         "--multirun",
-        f"+cell={folders}",
+        f"+cell={','.join(_quoted(cell.folder) for cell in cells)}",
         f"hydra/launcher={name}",
-        f"hydra.sweep.dir={_quoted(sweep)}",
+        f"hydra.sweep.dir={_quoted(folder)}",
         *(f"hydra.launcher.{setting}" for setting in settings),
     ]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(cells[0].threads), "TQDM_DISABLE": "1"}
-    subprocess.run([*command, *words], check=False, env=environment)
+    folder.mkdir(parents=True, exist_ok=True)
+    left = list(cells)
+    with (
+        open(folder / OUTPUT_FILE, "wb") as output,
+        tqdm(total=len(cells), desc=f"benchmark on {name}", unit="run", smoothing=0) as bar,
+    ):
+        process = _start([*command, *words], output, cells[0].threads)
+        try:
+            while process.poll() is None:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_SECONDS_TO_LOOK)
+                left = [cell for cell in left if not is_finished(cell)]
+                bar.update(len(cells) - len(left) - bar.n)
+        except KeyboardInterrupt:
+            _stop([process])
+            raise
+    failures = {cell.name: reason for cell in left if (reason := failure(cell)) is not None}
+    for cell, reason in failures.items():
+        say(f"failed: {cell}: {reason}")
+    if process.returncode != 0:
+        say(f"the launcher ended with status {process.returncode}, and says why in '{folder / OUTPUT_FILE}'")
+    return failures
 
 
 def parse_launcher(launcher: str) -> tuple[str, list[str]]:
@@ -120,6 +148,11 @@ def failure(cell: Cell, status: int | None = None) -> str | None:
     lines = output.read_text(errors="replace").split("\n") if output.exists() else []
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
     return last or "it was not run"
+
+
+def _start(words: Sequence[str], output: BinaryIO, threads: int) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "TQDM_DISABLE": "1"}
+    return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)
 
 
 def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:

@@ -162,9 +162,12 @@ def test_launchers_are_hydras(tmp_path: Path) -> None:
 
 
 def test_a_launcher_that_loses_a_cell_is_noticed(tmp_path: Path) -> None:
-    result = run(tmp_path, policies=["mlp"], seeds=1, launcher="basic:nonsense=1")
+    said: list[str] = []
+    result = run(tmp_path, said, policies=["mlp"], seeds=1, launcher="basic:nonsense=1")
     assert result.finished == 0
     assert list(result.failures.values()) == ["it was not run"]
+    assert said[-1].startswith("the launcher ended with status 1, and says why in ")
+    assert "nonsense" in (tmp_path / "hydra" / "output.txt").read_text()
 
 
 def test_why_a_process_ended(tmp_path: Path) -> None:

@@ -244,8 +244,7 @@ def test_a_benchmark_through_the_command_line(
     assert main([*words, "--policies", "mlp", "--seeds", "2"]) == 0
     assert (tmp_path / "b" / "report.html").exists()
     assert main([*words, "--policies", "mlp:history=9", "--seeds", "2"]) == 1, "one run of it diverges"
-    printed = capsys.readouterr()
-    assert "seed 1: training diverged: the loss is nan" in printed.err
+    assert "seed 1: training diverged: the loss is nan" in capsys.readouterr().out
     assert "diverged" in (tmp_path / "b" / "report.html").read_text("utf-8")
 
 
