@@ -57,7 +57,7 @@ class Row:
     cells: dict[int, Path]  # folders of the training runs, by seed
     scores: dict[str, Scores] = field(default_factory=dict)  # by variant
     failures: dict[int, str] = field(default_factory=dict)  # by training seed
-    seconds: list[float] = field(default_factory=list)  # CPU seconds of each training run
+    seconds: list[dict[str, float]] = field(default_factory=list)  # CPU seconds of each run, part by part
     label: str = ""  # of method and encoder, where that is needed to tell rows apart
     _estimates: dict[str, Estimate] = field(default_factory=dict, repr=False)
 
@@ -248,6 +248,9 @@ def _label(rows: Sequence[Row]) -> None:
             row.label += f" ({row.digest})"
 
 
-def mean_seconds(row: Row) -> float | None:
-    """CPU seconds of a training run of this row, encoding of the demonstrations included."""
-    return mean(row.seconds) if row.seconds else None
+def mean_seconds(row: Row) -> tuple[float, float] | None:
+    """CPU seconds of a training run of this row: of encoding its demonstrations, and of all the rest."""
+    if not row.seconds:
+        return None
+    encoding = mean(parts.get("encoding", 0.0) for parts in row.seconds)
+    return encoding, mean(sum(parts.values()) for parts in row.seconds) - encoding

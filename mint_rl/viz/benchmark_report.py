@@ -15,7 +15,7 @@ from typing import Any
 from mint_rl.errors import UserError
 from mint_rl.files import atomic_path, writable_folder, write_text
 from mint_rl.training.benchmark_grid import Cell
-from mint_rl.training.benchmark_scores import Findings, Row, collect, mean_seconds
+from mint_rl.training.benchmark_scores import Findings, Row, collect
 from mint_rl.viz.benchmark_film import FILM_FILE, film_variant
 from mint_rl.viz.benchmark_plots import plots
 from mint_rl.viz.benchmark_tables import (
@@ -94,7 +94,7 @@ def _policy(row: Row, first: Row) -> dict[str, Any]:
         "policy": row.method,
         "encoder": row.encoder or None,
         "configuration": row.digest,
-        "training_cpu_seconds": mean_seconds(row),
+        "cpu_seconds": row.seconds,
         "failures": {str(seed): reason for seed, reason in row.failures.items()},
         "variants": _variants(row, first),
     }

@@ -102,7 +102,8 @@ def test_aggregates_count_what_every_policy_played(findings: Findings, tmp_path:
 
 
 def test_cpu_seconds_are_of_training(findings: Findings) -> None:
-    assert mean_seconds(row_of(findings)) == pytest.approx(np.mean([5.0, 6.0, 7.0]))
+    assert mean_seconds(row_of(findings)) == pytest.approx((1.0, np.mean([4.0, 5.0, 6.0])))
+    assert mean_seconds(Row("MakeLine", "protocol", "mlp", "", "0", {})) is None
 
 
 def test_what_failed_or_is_not_done_is_left_out_and_told(tmp_path: Path) -> None:
@@ -111,7 +112,7 @@ def test_what_failed_or_is_not_done_is_left_out_and_told(tmp_path: Path) -> None
     assert row.failures == {1: "training diverged: the loss is nan"}
     assert row.scores["Demo"].training_seeds == (0,)
     assert list(row.cells) == [0, 1]
-    assert row.seconds == [5.0]
+    assert row.seconds == [{"training": 4.0, "encoding": 1.0}]
     estimate = row.estimate("Demo")
     assert estimate is not None
     assert np.isnan(estimate.low), "one training run, one start: no interval"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import csv
 import json
+import re
+import shlex
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,8 +14,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mint_rl.cli import main
+from mint_rl.cli import VERBS, main
 from mint_rl.errors import UserError
+from mint_rl.training.benchmark_grid import Method
 from mint_rl.training.benchmark_scores import collect
 from mint_rl.training.statistics import Estimate
 from mint_rl.viz.benchmark_report import benchmark_report
@@ -161,8 +164,8 @@ def test_cost_with_and_without_pretraining(folder: Path, tmp_path: Path) -> None
     path.write_text(json.dumps({**noted, "pretraining_cpu_seconds": {"magical": 150.0}}))
     cost = next(table for table in tables(collect(tmp_path)) if "CPU seconds" in table.title)
     assert [[entry.text for entry in row] for row in cost.rows] == [
-        ["mlp", "6.0", "1.00", "156.0"],
-        ["cnn width=0.5", "6.0", "1.00", "6.0"],
+        ["mlp", "1.0", "5.0", "6.0", "1.00", "156.0"],
+        ["cnn width=0.5", "1.0", "5.0", "6.0", "1.00", "6.0"],
     ]
 
 
@@ -246,6 +249,22 @@ def test_a_benchmark_through_the_command_line(
     assert main([*words, "--policies", "mlp:history=9", "--seeds", "2"]) == 1, "one run of it diverges"
     assert "seed 1: training diverged: the loss is nan" in capsys.readouterr().out
     assert "diverged" in (tmp_path / "b" / "report.html").read_text("utf-8")
+
+
+def test_every_command_of_the_documentation_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "benchmark.md").read_text("utf-8")
+    commands = re.findall(r"^mint-rl .*", text, re.MULTILINE)
+    assert len(commands) >= 7
+    checked = []
+    for name in ("benchmark", "benchmark report"):
+        verb = VERBS[name]
+        run = {"run": lambda config: checked.append(config) or 0}
+        monkeypatch.setitem(VERBS, name, type(verb)(**{**vars(verb), **run}))
+    for command in commands:
+        assert main(shlex.split(command)[1:]) == 0, command
+    for config in checked:
+        for word in getattr(config, "policies", ()):
+            Method.parse(word).configuration("MakeLine")
 
 
 BAD = [
