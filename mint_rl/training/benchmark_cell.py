@@ -139,6 +139,7 @@ def _evaluate(cell: Cell, variant: str, result: Result) -> None:
             episodes=cell.episodes,
             seed=cell.test_seed,
             threads=cell.threads,
+            device=settings_of(cell).device,
             out=str(cell.folder / SCORES_FOLDER / f"{variant}.json"),
         )
     )
