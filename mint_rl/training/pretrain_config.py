@@ -22,7 +22,7 @@ class PretrainConfig(VideoConfig):
         [], "videos, folders of videos or images, lists of paths, data sets; none: rollouts of MAGICAL"
     )
     env: str | None = option(None, "instead of data, frames of an environment: any gymnasium id, or MakeLine")
-    rollouts: int = option(6, "episodes of each of MAGICAL's tasks, where neither data nor env is given")
+    rollouts: int = option(3, "episodes of each of MAGICAL's tasks, where neither data nor env is given")
     frames: int = option(2000, "how many frames of `env`; its episodes are cut after max_frames, or 200")
     behaviour: str = option("random", "who acts in `env`: random, or the run folder of `mint-rl bc`")
     method: str = option(
@@ -42,7 +42,7 @@ class PretrainConfig(VideoConfig):
     gradient_clip: float = option(10.0, "largest norm of the gradient")
     turns: bool = option(True, "augment: turn each pair by quarters and mirror it")
     shift: int = option(6, "augment: move each pair by up to so many pixels")
-    apart: float = option(0.8, "share of pairs whose two frames are turned and moved each on its own")
+    apart: float = option(0.5, "share of pairs whose two frames are turned and moved each on its own")
 
     num_keypoints: int = option(25, "keypoints, K")
     gamma: float = option(10.0, "γ, the height of a feature map that makes a keypoint active, while training")
