@@ -315,7 +315,7 @@ def _lasting(config: BCConfig) -> dict[str, Any]:
     """The settings that a resumed run must share with the one it goes on with."""
     free = (
         "out", "overwrite", "resume", "save_every", "device", "cache", "demos", "variants",
-        "evaluation_episodes", "evaluation_seed", "temperature", "chunk",
+        "evaluation_episodes", "evaluation_seed", "chunk",
     )  # fmt: skip
     return {name: value for name, value in dataclasses.asdict(config).items() if name not in free}
 
