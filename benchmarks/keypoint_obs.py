@@ -129,7 +129,10 @@ def iter_over(frames: NDArray[np.uint8]) -> Any:
 
 
 def latencies(wrapped: KeypointObs, frames: NDArray[np.uint8], count: int) -> dict[str, float]:
-    """Milliseconds that one observation takes: median and 99th percentile, on the wall clock and of CPU."""
+    """Milliseconds that one observation takes, on the wall clock and of CPU.
+
+    Percentiles 5, 50 and 99; on a busy machine the fifth is nearest to what it would take alone.
+    """
     pictures, times = iter_over(frames), np.empty((count, 2))
     for index in range(-50, count):
         picture = next(pictures)
@@ -137,8 +140,12 @@ def latencies(wrapped: KeypointObs, frames: NDArray[np.uint8], count: int) -> di
         wrapped.observation(picture)
         if index >= 0:
             times[index] = time.perf_counter() - start[0], time.process_time() - start[1]
-    (wall50, cpu50), (wall99, cpu99) = 1e3 * np.percentile(times, [50, 99], axis=0)
-    return {"wall p50": wall50, "wall p99": wall99, "CPU p50": cpu50, "CPU p99": cpu99}
+    shares = {f"p{percent}": 1e3 * np.percentile(times, percent, axis=0) for percent in (5, 50, 99)}
+    return {
+        f"{clock} {name}": float(shares[name][i])
+        for i, clock in enumerate(("wall", "CPU"))
+        for name in shares
+    }
 
 
 def peak_memory() -> float:
@@ -167,7 +174,7 @@ def main() -> int:
     wrapped = KeypointObs(gym.make(ENV), encoder)
     single = latencies(wrapped, frames, arguments.frames)
     memory = {"one frame": peak_memory() - bare}
-    print("one frame, ms: " + ", ".join(f"{name} {value:.2f}" for name, value in single.items()))
+    print("one frame, ms: " + ", ".join(f"{name} {value:.2f}" for name, value in single.items()), flush=True)
 
     # Before the opponents, whose memory would count too.
     print(f"\n{'environments':>12}{'frames per CPU-second':>24}{'MB beyond a bare one':>22}")

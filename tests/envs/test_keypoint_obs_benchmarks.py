@@ -78,7 +78,13 @@ def test_the_benchmark_runs(
     monkeypatch.setattr(sys, "argv", ["keypoint_obs.py", *options, "--require", "0.001"])
     assert keypoint_obs.main() == 1
     printed, complaint = capsys.readouterr()
-    for words in ("one frame, ms: wall p50", "NatureCNN forward", "published geometry", "MB beyond"):
+    for words in (
+        "one frame, ms: wall p5 ",
+        "CPU p99",
+        "NatureCNN forward",
+        "published geometry",
+        "MB beyond",
+    ):
         assert words in printed
     assert "more than 0.001" in complaint
     figures = json.loads((tmp_path / "figures.json").read_text())
