@@ -9,13 +9,14 @@ import sys
 from collections.abc import Sequence
 
 from mint_rl import __version__
-from mint_rl.cli import benchmark, demonstrations, keypoints, sharing, training
+from mint_rl.cli import benchmark, demonstrations, dynamics, keypoints, sharing, training
 from mint_rl.cli.parser import BAD_INPUT, DONE, INTERRUPTED, Verb, run_verb
 from mint_rl.errors import UserError, unknown_name
 
 VERBS: dict[str, Verb] = {
     **training.VERBS,
     **benchmark.VERBS,
+    **dynamics.VERBS,
     **keypoints.VERBS,
     **demonstrations.VERBS,
     **sharing.VERBS,

@@ -25,6 +25,7 @@ _SCHEMAS = {
     "benchmark": "mint_rl.training.benchmark_config:BenchmarkConfig",
     "record": "mint_rl.training.record:RecordConfig",
     "export": "mint_rl.training.export:ExportConfig",
+    "dynamics": "mint_rl.training.dynamics_config:DynamicsConfig",
     "keypoint_evaluation": "mint_rl.training.keypoint_evaluation:KeypointEvaluationConfig",
     "keypoint_probe": "mint_rl.training.probe:ProbeConfig",
     "keypoint_video": "mint_rl.viz.keypoint_video:KeypointVideoConfig",

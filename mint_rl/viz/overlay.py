@@ -42,7 +42,7 @@ def draw_keypoints(
         labels: write the index of each active keypoint beside its disc.
         inactive: draw inactive keypoints too, as circles; else they are left out.
     """
-    return _draw(_scaled(frame, size), keypoints, active, labels, inactive)
+    return _draw(scaled(frame, size), keypoints, active, labels, inactive)
 
 
 def draw_trails(
@@ -59,9 +59,9 @@ def draw_trails(
     Lines fade with age; one is drawn only between steps at which the keypoint was active at both ends.
     """
     recent = np.stack([points[:, :3] for points in history[-length - 1 :]])
-    picture = _scaled(frame, size)
+    picture = scaled(frame, size)
     colours = keypoint_colours(recent.shape[1])
-    pixels = _fixed_point(recent, picture)
+    pixels = fixed_point(recent, picture)
     thickness = max(1, round(size / 200))
     for later in range(1, len(recent)):
         both = (recent[later - 1, :, 2] > active) & (recent[later, :, 2] > active)
@@ -74,7 +74,7 @@ def draw_trails(
     return _draw(picture, recent[-1], active, labels, inactive)
 
 
-def _scaled(frame: Frame, size: int) -> Frame:
+def scaled(frame: Frame, size: int) -> Frame:
     """A copy whose longer side is `size`; the shorter one is rounded to an even number, as videos need it."""
     height, width = frame.shape[:2]
     longer, shorter = max(height, width), min(height, width)
@@ -89,7 +89,7 @@ def _draw(picture: Frame, keypoints: Points, active: float, labels: bool, inacti
     size = max(picture.shape[:2])
     radius = max(2, round(size / 75))
     colours = keypoint_colours(len(keypoints))
-    centres = _fixed_point(keypoints, picture)
+    centres = fixed_point(keypoints, picture)
     on = keypoints[:, 2] > active
     if inactive:
         for index in np.flatnonzero(~on):
@@ -109,7 +109,7 @@ def _draw(picture: Frame, keypoints: Points, active: float, labels: bool, inacti
     return picture
 
 
-def _fixed_point(keypoints: Points, picture: Frame) -> NDArray[np.int64]:
+def fixed_point(keypoints: Points, picture: Frame) -> NDArray[np.int64]:
     """Places (…, ≥2) in sixteenths of a pixel: discs then move smoothly in a video.
 
     Coordinates run from the centre of the first pixel to the centre of the last.
