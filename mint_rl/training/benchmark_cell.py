@@ -19,7 +19,7 @@ from mint_rl.errors import UserError
 from mint_rl.files import write_text
 from mint_rl.keypoints.encoder_files import read_json_object
 from mint_rl.training.bc import behaviour_cloning
-from mint_rl.training.benchmark_grid import Cell, settings_of
+from mint_rl.training.benchmark_grid import Cell, present_digest, settings_of
 from mint_rl.training.cloning_loop import SNAPSHOT_FOLDER
 from mint_rl.training.evaluate import EvaluateConfig, evaluate_run
 
@@ -115,6 +115,10 @@ def read_scores(folder: Path, variant: str) -> dict[int, float]:
 
 def _train(cell: Cell, resume: bool) -> Result:
     """Train the policy, from where an interrupted run stopped or else from the beginning."""
+    if present_digest(cell) != cell.digest:
+        raise UserError(
+            "encoder, demonstrations or settings changed after the benchmark began: give the command again"
+        )
     folder = cell.folder / RUN_FOLDER
     if resume and (folder / SNAPSHOT_FOLDER).is_dir():
         config = dataclasses.replace(settings_of(cell), out=str(folder), resume=True)

@@ -175,6 +175,13 @@ def digest(settings: BCConfig, demonstrations: str, encoder: str) -> str:
     return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:8]
 
 
+def present_digest(cell: Cell) -> str:
+    """The digest that the cell would get now: another one if its demonstrations or its encoder changed."""
+    encoder = fingerprint(load_encoder(cell.encoder)) if cell.encoder else ""
+    settings = Method.parse(cell.method).configuration(cell.task)
+    return digest(settings, files_digest(cell.demos), encoder)
+
+
 def settings_of(cell: Cell) -> BCConfig:
     """The whole configuration of a cell's training run."""
     settings = Method.parse(cell.method).configuration(cell.task)
@@ -196,4 +203,4 @@ def _needed_encoders(config: BenchmarkConfig) -> Sequence[str]:
 
 def _slug(word: str) -> str:
     """What may stand in the name of a folder."""
-    return re.sub(r"[^\w.+=]+", "_", word.replace("policy.", ""))[-60:].strip("_")
+    return re.sub(r"[^\w.+=]+", "_", word.replace("policy.", ""))[:60].strip("_")

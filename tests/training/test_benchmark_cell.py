@@ -27,20 +27,29 @@ from mint_rl.training.benchmark_cell import (
     run_cell,
     unfinished_variants,
 )
-from mint_rl.training.benchmark_grid import Cell
+from mint_rl.training.benchmark_grid import Cell, present_digest
 from mint_rl.training.evaluate import evaluate
 from mint_rl.viz.video import can_write_video
 
 
 @pytest.fixture
 def cell(tmp_path: Path) -> Cell:
-    made = Cell(
-        "MoveToRegion", "protocol", "mlp", "magical", 0, ["demos.hdf5"], "1a2b3c4d", tmp_path / "cell",
-        ["Demo", "TestJitter"], 3, 500, 1, True,
+    demos = tmp_path / "demos.hdf5"
+    demos.write_bytes(b"demonstrations")
+    return written(
+        Cell(
+            "MoveToRegion", "protocol", "mlp", "magical", 0, [str(demos)], "", tmp_path / "cell",
+            ["Demo", "TestJitter"], 3, 500, 1, True,
+        )
     )  # fmt: skip
-    made.folder.mkdir()
-    made.write()
-    return made
+
+
+def written(cell: Cell) -> Cell:
+    """The cell in its folder, with the digest of what there is."""
+    cell.folder.mkdir()
+    cell = replace(cell, digest=present_digest(cell))
+    cell.write()
+    return cell
 
 
 class Work:
@@ -134,6 +143,16 @@ def test_an_interrupted_training_run_is_gone_on_with(cell: Cell, work: Work) -> 
     assert is_finished(cell)
 
 
+def test_what_changed_since_the_benchmark_began_is_not_trained_under_the_old_name(
+    cell: Cell, work: Work
+) -> None:
+    Path(cell.demos[0]).write_bytes(b"other demonstrations")
+    failure = run_cell(cell.folder).failure
+    assert failure is not None
+    assert failure.startswith("encoder, demonstrations or settings changed")
+    assert not work.trained
+
+
 def test_a_film_that_fails_keeps_the_scores(cell: Cell, work: Work) -> None:
     def broken(folder: Path) -> None:
         raise OSError("the disk is full")
@@ -175,12 +194,12 @@ def test_a_real_cell(tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatc
     demos = str(tmp_path / "demos.hdf5")
     write_demonstrations(demos, record_demonstrations("MoveToRegion", 2, seed=0))
     pixels = method.startswith("cnn")
-    cell = Cell(
-        "MoveToRegion", "protocol", method, "" if pixels else str(tmp_path / "encoder"), 1, [demos], "0",
-        tmp_path / "cell", ["Demo", "TestJitter"], 2, 1_000_000, 1, True,
+    cell = written(
+        Cell(
+            "MoveToRegion", "protocol", method, "" if pixels else str(tmp_path / "encoder"), 1, [demos], "",
+            tmp_path / "cell", ["Demo", "TestJitter"], 2, 1_000_000, 1, True,
+        )
     )  # fmt: skip
-    cell.folder.mkdir()
-    cell.write()
     assert run(str(cell.folder)) == 0
     assert is_finished(cell)
     result = Result.read(cell.folder)
