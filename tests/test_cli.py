@@ -110,8 +110,14 @@ BAD = [
     (["demos", "recrd"], "did you mean 'record'?"),
     (["bc", "--env", "MoveToCornr"], "unknown task 'MoveToCornr' (did you mean 'MoveToCorner'?)"),
     (["bc", "--env", "MoveToCorner-TestJittr"], "unknown variant of MoveToCorner 'TestJittr'"),
-    (["bc", "--policy", "transformer"], "unknown policy 'transformer' (did you mean 'set-transformer'?); known: interaction"),
-    (["bc", "policy=transformer"], "unknown policy 'transformer' (did you mean 'set-transformer'?); known: interaction"),
+    (
+        ["bc", "--policy", "transformer"],
+        "unknown policy 'transformer' (did you mean 'set-transformer'?)",
+    ),
+    (
+        ["bc", "policy=transformer"],
+        "unknown policy 'transformer' (did you mean 'set-transformer'?)",
+    ),
     (["bc", "stps=3"], "unknown setting 'stps' (did you mean 'steps'?)"),
     (["bc", "policy.hiden=3"], "unknown setting 'policy.hiden' (did you mean 'policy.hidden'?)"),
     (["bc", "--stps", "3"], "unknown flag '--stps' (did you mean '--steps'?)"),
