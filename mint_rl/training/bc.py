@@ -12,7 +12,7 @@ from typing import Any
 from mint_rl.envs.magical.names import env_id, parse_env_id
 from mint_rl.errors import UserError
 from mint_rl.files import new_folder, writable_folder, write_text
-from mint_rl.keypoints.pretrained import load_encoder
+from mint_rl.keypoints.inference_settings import load_with_settings
 from mint_rl.policies.base import ImitationPolicy
 from mint_rl.policies.checkpoint import save_policy
 from mint_rl.policies.cnn import CNNConfig
@@ -79,7 +79,7 @@ def _behaviour_cloning(
     task, _ = parse_env_id(config.env)
     seconds: dict[str, float] = {}
     require_device(config.device)
-    encoder = None if isinstance(config.policy, CNNConfig) else load_encoder(config.encoder)
+    encoder = None if isinstance(config.policy, CNNConfig) else load_with_settings(config.encoder)
     with timed(seconds, "demonstrations"):
         given = given_demonstrations(config, say)
         folder = _run_folder(config, task)

@@ -37,7 +37,10 @@ class BCConfig:
         0, "rounds of rollouts labelled by the scripted expert; after each, training starts again on all"
     )
     dagger_episodes: int = option(10, "episodes of a round")
-    encoder: str = option("magical", "a shipped name or a folder; the CNN agent needs none")
+    encoder: str = option(
+        "magical",
+        "a shipped name or a folder, also with settings, as in magical:descriptors=crops123; not for the CNN",
+    )
     descriptors: bool = option(True, "add the encoder's features at each keypoint")
     history: int = option(4, "frames that the policy sees")
     seed: int = option(0, "decides recording, initial weights, batches and the validation split")

@@ -164,6 +164,17 @@ def test_resuming_a_run_gives_what_it_would_have_given(encoder: str, tmp_path: P
         behaviour_cloning(tiny(encoder, tmp_path / "parts", resume=True, **options), say=quiet)
 
 
+def test_an_encoder_with_settings(encoder: str, demos: str, tmp_path: Path) -> None:
+    config = tiny(f"{encoder}:gamma=0.6,gate=none", tmp_path, demos=[demos], steps=1)
+    behaviour_cloning(config, say=quiet)
+    context = load_policy(tmp_path).context
+    assert context is not None
+    assert context.encoder is not None
+    assert context.encoder.config.gamma == 0.6
+    with pytest.raises(UserError, match="unknown inference setting 'gama'"):
+        behaviour_cloning(tiny(f"{encoder}:gama=1", tmp_path / "x", demos=[demos]), say=quiet)
+
+
 def test_dagger_trains_again_on_what_the_policy_met(encoder: str, demos: str, tmp_path: Path) -> None:
     options = {"demos": [demos], "dagger": 2, "dagger_episodes": 2, "cache": str(tmp_path / "cache")}
     said: list[str] = []
