@@ -77,6 +77,7 @@ def _plot_aggregates(aggregates: Aggregates, labels: Sequence[str]) -> Figure:
             estimate, style = both[which], labels.index(label)
             _one_interval(axis, place, estimate, style)
         axis.set_title(f"{title} over {aggregates.environments} tasks and variants", fontsize=9)
+        axis.set_xlim(-0.03, 1.03)
         axis.set_yticks(range(len(found)), list(found), fontsize=8)
         axis.tick_params(axis="x", labelsize=8)
         axis.grid(axis="x", alpha=0.25)

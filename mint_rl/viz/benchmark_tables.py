@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -91,7 +92,7 @@ def latex(table: Table) -> str:
     """A `table` environment with the rules of booktabs."""
     columns = "l" + "r" * (len(table.header) - 1)
     lines = [
-        r"\begin{table}",
+        r"\begin{table}\small",
         rf"\caption{{{_escape_latex(table.title)}. {_escape_latex(table.note)}}}".replace(". }", "}"),
         rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",
@@ -130,12 +131,11 @@ def _differences(data: str, task: str, rows: Sequence[Row]) -> Table:
     first, *others = rows
     variants = [variant for variant in _variants(rows) if variant in first.scores]
     body = [
-        [Entry(f"{first.label} − {row.label}"), *(_entry(first.minus(row, variant)) for variant in variants)]
-        for row in others
+        [Entry(row.label), *(_entry(first.minus(row, variant)) for variant in variants)] for row in others
     ]
     return Table(
-        data, f"{task}, {data}: differences to {first.label}", ["policies", *variants], body,
-        "Above 0 the first policy is better. Where 0 lies outside the interval, that is hardly chance.",
+        data, f"{task}, {data}: {first.label} minus the others", ["minus", *variants], body,
+        f"Above 0 {first.label} is better. Where 0 lies outside the interval, that is hardly chance.",
     )  # fmt: skip
 
 
@@ -206,7 +206,8 @@ def _escape_pipe(text: str) -> str:
 def _escape_latex(text: str) -> str:
     special = {"−": "$-$", "–": "--", "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\^{}"}
     special |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
-    return "".join(special.get(sign, sign) for sign in text)
+    escaped = "".join(special.get(sign, sign) for sign in text)
+    return re.sub(r"(?<![\w$])-(?=[.\d])", "$-$", escaped)  # before a number it is a minus
 
 
 assert ONE_START == "Demo"  # which READING explains

@@ -174,15 +174,15 @@ def test_markdown_and_latex() -> None:
         "protocol",
         "A_b & c",
         ["policy", "x|y"],
-        [[Entry("p − q_1"), Entry(".5 [.4, .6]", 0.5)]],
+        [[Entry("p − q_1"), Entry(".5 [-.4, .6]", 0.5)]],
         "50 % done.",
     )
     assert markdown(table) == (
-        "### A_b & c\n\n| policy | x\\|y |\n|---|---|\n| p − q_1 | .5 [.4, .6] |\n\n50 % done.\n"
+        "### A_b & c\n\n| policy | x\\|y |\n|---|---|\n| p − q_1 | .5 [-.4, .6] |\n\n50 % done.\n"
     )
     assert latex(table) == (
-        "\\begin{table}\n\\caption{A\\_b \\& c. 50 \\% done.}\n\\begin{tabular}{lr}\n\\toprule\n"
-        "policy & x|y \\\\\n\\midrule\np $-$ q\\_1 & .5 [.4, .6] \\\\\n\\bottomrule\n\\end{tabular}\n"
+        "\\begin{table}\\small\n\\caption{A\\_b \\& c. 50 \\% done.}\n\\begin{tabular}{lr}\n\\toprule\n"
+        "policy & x|y \\\\\n\\midrule\np $-$ q\\_1 & .5 [$-$.4, .6] \\\\\n\\bottomrule\n\\end{tabular}\n"
         "\\end{table}\n"
     )
 
