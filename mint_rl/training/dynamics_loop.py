@@ -37,10 +37,12 @@ def rollout_losses(predicted: Tensor, batch: Batch, scale: Tensor) -> dict[str, 
     error = (predicted[..., :2] - batch.targets[..., :2]) / scale
     huber = functional.huber_loss(error, torch.zeros_like(error), reduction="none").sum(dim=-1)
     place = (huber * kept).sum() / kept.sum().clamp(min=1)
-    active = (batch.targets[..., 2] > ACTIVE).to(predicted.dtype)
-    entropy = functional.binary_cross_entropy(predicted[..., 2], active, reduction="none").mean(dim=-1)
-    status = (entropy * batch.known).sum() / batch.known.sum().clamp(min=1)
-    return {"loss": place + _STATUS_WEIGHT * status, "place_loss": place, "status_loss": status}
+    # Not PyTorch's binary cross-entropy, which raises an error of its own where training has diverged.
+    status = predicted[..., 2]
+    likely = torch.where(batch.targets[..., 2] > ACTIVE, status, 1 - status)
+    entropy = -likely.clamp(min=1e-12).log().mean(dim=-1)
+    status_loss = (entropy * batch.known).sum() / batch.known.sum().clamp(min=1)
+    return {"loss": place + _STATUS_WEIGHT * status_loss, "place_loss": place, "status_loss": status_loss}
 
 
 def followed(now: Tensor, later: Tensor) -> Tensor:

@@ -67,8 +67,8 @@ def constant_velocity(history: NDArray[np.float32], steps: int) -> Places:
     """
     if history.shape[1] < 2:
         return stay(history, steps)
-    both = (history[:, -2:, :, 2] > ACTIVE).all(axis=1)
-    velocity = (history[:, -1, :, :2] - history[:, -2, :, :2]) * both[..., None]
+    both = np.all(history[:, -2:, :, 2] > ACTIVE, axis=1)
+    velocity: NDArray[np.float32] = (history[:, -1, :, :2] - history[:, -2, :, :2]) * both[..., None]
     ahead = np.arange(1, steps + 1, dtype=np.float32)[:, None, None]
     return np.clip(history[:, -1:, :, :2] + ahead * velocity[:, None], 0.0, 1.0)
 

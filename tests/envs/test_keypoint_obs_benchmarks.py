@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import mmap
 import sys
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
 import pytest
 from gymnasium.vector import SyncVectorEnv
 from picture_envs import Pictures
@@ -31,14 +31,15 @@ def soak(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 class Hoarder(gym.Wrapper[Any, Any, Any, Any]):
-    """Keeps 100 kB of every step."""
+    """Keeps 100 kB of every step, in pages of its own: an allocator may have had memory to spare."""
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         super().__init__(env)
-        self.kept: list[np.ndarray] = []
+        self.kept: list[mmap.mmap] = []
 
     def step(self, action: Any) -> Any:
-        self.kept.append(np.ones(12_500))
+        self.kept.append(mmap.mmap(-1, 100_000, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+        self.kept[-1].write(bytes([1]) * 100_000)
         return super().step(action)
 
 
