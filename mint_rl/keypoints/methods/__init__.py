@@ -1,0 +1,8 @@
+"""The ways of training a keypoint encoder, a file each, by name."""
+
+from __future__ import annotations
+
+# Method → the dataclass of its settings, by module so that nothing is imported before it is needed.
+METHODS = {
+    "mint": "mint_rl.keypoints.mint:MintLossConfig",
+}
