@@ -180,9 +180,7 @@ class KeypointEncoder(nn.Module):
         Needs the extra "hub" and a login there (`hf auth login`). Raises `UserError` where it fails.
         """
         height, width = self.config.image_size
-        description = (
-            f"{self.num_keypoints} keypoints of {height}×{width} frames, learned by MINT without labels."
-        )
+        description = f"{self.num_keypoints} keypoints of {height}×{width} frames, learned without labels."
         code = f'from mint_rl import KeypointObs\n\nenv = KeypointObs(env, encoder="{hub_id}")'
         return push(self.save_pretrained, hub_id, description, code, private, message)
 

@@ -111,12 +111,13 @@ def settings(name: str, chosen: str | None = None) -> list[Setting]:
 
 
 def _loss_of(method: str) -> str:
-    """Whose loss a method has: the choice of "/loss" among the defaults in its file."""
+    """Whose loss a method has: the choice of "/loss" in its file, or in that of the method it is made of."""
     from omegaconf import OmegaConf
 
     file = importlib.resources.files("mint_rl.configs") / "method" / f"{method}.yaml"
     defaults = OmegaConf.create(file.read_text(encoding="utf-8")).defaults
-    return str(next(entry["/loss"] for entry in defaults if "/loss" in entry))
+    own = next((entry["/loss"] for entry in defaults if "/loss" in entry), None)
+    return str(own) if own else _loss_of(next(entry for entry in defaults if entry != "_self_"))
 
 
 def _settings(schema: type, prefix: str, nested: dict[str, type]) -> Iterator[Setting]:

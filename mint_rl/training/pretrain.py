@@ -46,6 +46,7 @@ _EXAMPLE_FRAMES = 240
 class PretrainResult:
     """What a run left behind."""
 
+    config: PretrainConfig
     folder: Path  # the run folder, from which `load_encoder` reads
     encoder: KeypointEncoder
     steps: int  # steps trained: fewer than asked for when interrupted
@@ -146,6 +147,7 @@ def _pretrain(
         say(f"the encoder is in '{folder}'")
     shown = validation or training
     return PretrainResult(
+        config=config,
         folder=folder,
         encoder=encoder,
         steps=run.done,
