@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.resources
 import json
 import os
+import re
+import shutil
 import signal
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +21,14 @@ from mint_rl.cli import main
 from mint_rl.data.demonstrations import Demonstration, DemonstrationSet, write_demonstrations
 from mint_rl.errors import UserError
 from mint_rl.keypoints.inference_settings import load_with_settings
+from mint_rl.keypoints.methods import METHODS
 from mint_rl.keypoints.pretrained import load_encoder
 from mint_rl.training.configuration import group_choices, load_config, settings
 from mint_rl.training.pretrain import PretrainConfig, PretrainResult, pretrain
 
 RIVALS = ("transporter", "transporter-modified", "video-structure")
 SIDE, RADIUS = 48, 5
+PAGE = Path(__file__).parents[2] / "docs" / "methods.md"
 
 
 def _disc(seed: int, length: int = 30) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
@@ -123,8 +130,8 @@ def test_the_command_trains_stops_and_goes_on(
 
 
 def test_a_rival_takes_the_same_settings_and_its_own() -> None:
-    keys = {setting.key for setting in settings("pretrain", "transporter-modified")}
-    assert {"loss.gap", "loss.local_features", "steps"} <= keys
+    keys = {setting.key: setting.default for setting in settings("pretrain", "transporter-modified")}
+    assert (keys["loss.local_features"], keys["gate"], keys["loss.gap"]) == (True, "none", 10)
     assert "loss.kappa" not in keys
     assert "loss.kappa" in {setting.key for setting in settings("pretrain")}
     for method in group_choices("method"):
@@ -142,3 +149,46 @@ def test_a_rival_takes_the_same_settings_and_its_own() -> None:
 def test_videos_shorter_than_a_clip_are_told_of(discs: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"has 30 frame\(s\); a clip needs 31"):
         _quiet(_config("video-structure", discs, tmp_path / "run", "loss.frames=31"))
+
+
+@pytest.fixture
+def example(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    """What the page on methods defines, as the module that it would be."""
+    module = types.ModuleType("example")
+    monkeypatch.setitem(sys.modules, "example", module)
+    (code, *_) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    exec(compile(code, str(PAGE), "exec", dont_inherit=True), module.__dict__)
+    return module
+
+
+def test_the_method_of_the_documentation_does_what_it_says(example: types.ModuleType, tmp_path: Path) -> None:
+    """Keypoints go to the one bright place of a dark image, from the middle where they begin."""
+    frames = np.full((12, SIDE, SIDE, 3), 20, np.uint8)
+    frames[:, 28:38, 8:18] = 250
+    demos = [Demonstration(frames, np.zeros(12, int), np.zeros(12, int), score=1.0)] * 2
+    write_demonstrations(
+        tmp_path / "v.hdf5", DemonstrationSet("magical/MoveToCorner-Demo-v0", demos, {}, "a")
+    )
+    changes: dict[str, Any] = {"steps": 60, "pairs": 2, "warmup": 0, "num_keypoints": 3, "turns": False}
+    changes |= {"data": [str(tmp_path / "v.hdf5")], "out": str(tmp_path / "run")}
+    changes |= {"apart": 0, "gate": "none"}
+    result = _quiet(PretrainConfig(method="bright", loss=example.BrightConfig(sigma=0.15), **changes))
+    places = result.encoder.encode(frames[0])[:, :2] * (SIDE - 1)
+    assert np.abs(places - [12.5, 32.5]).max() < 6, places
+    assert json.loads((tmp_path / "run" / "pretrain.json").read_text())["loss"] == {"sigma": 0.15}
+
+
+def test_the_command_knows_the_method_of_the_documentation(
+    example: types.ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a line in METHODS and the page's file of defaults, and nothing else."""
+    monkeypatch.setitem(METHODS, "bright", "example:BrightConfig")
+    configs = tmp_path / "bright_configs"
+    shutil.copytree(str(importlib.resources.files("mint_rl.configs")), configs)
+    (yaml,) = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    (configs / "method" / "bright.yaml").write_text(yaml)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("mint_rl.training.configuration.CONFIGS", "bright_configs")
+    config = load_config("pretrain", ["method=bright", "loss.sigma=0.15"])
+    assert (config.loss, config.apart) == (example.BrightConfig(sigma=0.15), 0.0)
+    assert "loss.sigma" in {setting.key for setting in settings("pretrain", "bright")}
