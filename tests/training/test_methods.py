@@ -91,7 +91,10 @@ def _tracking(points: NDArray[np.float32], places: NDArray[np.float64]) -> list[
     [
         ("transporter", ["steps=200", "pairs=4", "loss.width=8", "learning_rate=4e-3"]),
         ("transporter-modified", ["steps=200", "pairs=4", "loss.width=8", "learning_rate=4e-3"]),
-        ("video-structure", ["steps=160", "pairs=2", "loss.frames=4", "loss.gap=4", "learning_rate=4e-3"]),
+        (
+            "video-structure",
+            ["steps=200", "pairs=3", "loss.frames=4", "loss.gap=4", "loss.width=4", "learning_rate=4e-3"],
+        ),
     ],
 )
 def test_a_keypoint_follows_what_moves(discs: Path, tmp_path: Path, method: str, more: list[str]) -> None:
