@@ -15,12 +15,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from mint_rl.cli import main
 from mint_rl.data.demonstrations import Demonstration, DemonstrationSet, write_demonstrations
 from mint_rl.errors import UserError
+from mint_rl.keypoints.encoder import KeypointEncoder, Keypoints
 from mint_rl.keypoints.inference_settings import load_with_settings
+from mint_rl.keypoints.method import Clips
 from mint_rl.keypoints.methods import METHODS
 from mint_rl.keypoints.pretrained import load_encoder
 from mint_rl.training.configuration import group_choices, load_config, settings
@@ -195,3 +198,36 @@ def test_the_command_knows_the_method_of_the_documentation(
     config = load_config("pretrain", ["method=bright", "loss.sigma=0.15"])
     assert (config.loss, config.apart) == (example.BrightConfig(sigma=0.15), 0.0)
     assert "loss.sigma" in {setting.key for setting in settings("pretrain", "bright")}
+
+
+def test_what_a_method_draws_reaches_its_loss_and_is_drawn_alike_after_a_stop(
+    example: types.ModuleType, discs: Path, tmp_path: Path
+) -> None:
+    class Noisy(example.Bright):  # type: ignore[misc, name-defined]
+        def extra(self, number: int, rng: np.random.Generator) -> dict[str, torch.Tensor]:
+            return {"weight": torch.from_numpy(rng.uniform(0, 2, number)).float()}
+
+        def loss(self, clips: Clips, keypoints: Keypoints) -> dict[str, torch.Tensor]:
+            weight = clips.extra["weight"]
+            assert weight.shape == clips.frames.shape[:1]
+            return {"total": super().loss(clips, keypoints)["total"] * weight.mean(), "weight": weight.mean()}
+
+    class NoisyConfig(example.BrightConfig):  # type: ignore[misc, name-defined]
+        def build(self, encoder: KeypointEncoder) -> Noisy:
+            return Noisy(encoder, self)
+
+    changes: dict[str, Any] = {"steps": 4, "pairs": 2, "apart": 0, "gate": "none", "log_every": 1}
+    changes |= {"method": "noisy", "loss": NoisyConfig(), "data": [str(discs)], "num_keypoints": 3}
+    whole = _quiet(PretrainConfig(out=str(tmp_path / "whole"), **changes))
+
+    def press_ctrl_c(step: int, values: dict[str, float]) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    parts = str(tmp_path / "parts")
+    assert _quiet(PretrainConfig(out=parts, **changes), callbacks=[press_ctrl_c]).steps == 1
+    resumed = _quiet(PretrainConfig(out=parts, resume=True, **changes))
+    logs = [(result.folder / "log.jsonl").read_text().splitlines() for result in (whole, resumed)]
+    weights = [[json.loads(line)["weight"] for line in log] for log in logs]
+    assert weights[0] == weights[1]
+    assert len(set(weights[0])) == 4
+    assert resumed.metrics["validation"] == whole.metrics["validation"]
