@@ -47,6 +47,12 @@ def load_with_settings(word: str) -> KeypointEncoder:
     return encoder
 
 
+def source_of(word: str) -> str:
+    """The encoder's name, folder or file in a word that may go on with settings."""
+    match = _WORD.fullmatch(word)
+    return match["source"] if match else word
+
+
 def _descriptors(value: str, word: str) -> dict[str, Any]:
     match = _DESCRIPTORS.fullmatch(value)
     if match is None:

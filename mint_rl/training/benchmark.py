@@ -12,6 +12,7 @@ from typing import Any
 from mint_rl.errors import UserError
 from mint_rl.files import writable_folder, write_text
 from mint_rl.keypoints.encoder_files import encoder_folder, read_json_object
+from mint_rl.keypoints.inference_settings import source_of
 from mint_rl.training.benchmark_cell import is_finished
 from mint_rl.training.benchmark_config import BenchmarkConfig, command_of
 from mint_rl.training.benchmark_data import check_demonstrations, shared_demonstrations
@@ -112,7 +113,7 @@ def note_command(config: BenchmarkConfig, folder: Path) -> None:
 def _pretraining_seconds(encoder: str) -> float | None:
     """CPU seconds that an encoder's pretraining took, if `metrics.json` in its folder tells."""
     try:
-        seconds = read_json_object(encoder_folder(encoder) / "metrics.json", "the encoder")["cpu_seconds"]
+        seconds = read_json_object(encoder_folder(source_of(encoder)) / "metrics.json", "it")["cpu_seconds"]
         return round(float(seconds["data"]) + float(seconds["training"]), 2)
     except (UserError, KeyError, TypeError, ValueError):
         return None

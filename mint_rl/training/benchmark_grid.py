@@ -21,7 +21,7 @@ from pathlib import Path
 from mint_rl.errors import UserError
 from mint_rl.files import write_text
 from mint_rl.keypoints.encoder_files import read_json_object
-from mint_rl.keypoints.pretrained import load_encoder
+from mint_rl.keypoints.inference_settings import load_with_settings
 from mint_rl.policies.cnn import CNNConfig
 from mint_rl.training.bc_config import BCConfig
 from mint_rl.training.benchmark_config import BenchmarkConfig
@@ -136,7 +136,7 @@ def grid(config: BenchmarkConfig, demonstrations: Mapping[tuple[str, str], list[
 
     demonstrations: for each (task, data) the files; cells without are left out
     """
-    encoders = {word: fingerprint(load_encoder(word)) for word in _needed_encoders(config)}
+    encoders = {word: fingerprint(load_with_settings(word)) for word in _needed_encoders(config)}
     cells: dict[Path, Cell] = {}  # by folder: what is named twice is run once
     for (task, data), demos in demonstrations.items():
         demos_digest, variants = files_digest(demos), config.variants_of(task)
@@ -160,7 +160,7 @@ def check_methods(config: BenchmarkConfig) -> None:
         for task in config.tasks:
             Method.parse(word).configuration(task)
     for word in _needed_encoders(config):
-        fingerprint(load_encoder(word))
+        fingerprint(load_with_settings(word))
 
 
 def reads_pixels(settings: BCConfig) -> bool:
@@ -177,7 +177,7 @@ def digest(settings: BCConfig, demonstrations: str, encoder: str) -> str:
 
 def present_digest(cell: Cell) -> str:
     """The digest that the cell would get now: another one if its demonstrations or its encoder changed."""
-    encoder = fingerprint(load_encoder(cell.encoder)) if cell.encoder else ""
+    encoder = fingerprint(load_with_settings(cell.encoder)) if cell.encoder else ""
     settings = Method.parse(cell.method).configuration(cell.task)
     return digest(settings, files_digest(cell.demos), encoder)
 

@@ -77,6 +77,7 @@ def test_the_digest_holds_what_decides_training_and_nothing_else(demos: str, tmp
     encoder.config = dataclasses.replace(encoder.config, gamma=11.0)
     encoder.save_pretrained(tmp_path / "copy")
     assert digest_of(demos, encoders=[str(copied)]) != same
+    assert digest_of(demos, encoders=["magical:gamma=11"]) == digest_of(demos, encoders=[str(copied)])
 
 
 def test_a_cell_comes_back_from_its_folder_with_all_settings(demos: str, tmp_path: Path) -> None:
