@@ -28,7 +28,7 @@ from mint_rl.training.pretrain_config import PretrainConfig
 from mint_rl.viz.overlay import contact_sheet, draw_keypoints, write_png
 from mint_rl.viz.report import pretrain_report
 
-# What worked, by looking at the overlays; docs/any_environment.md says what else was tried.
+# What worked, by looking at the overlays; docs/any_environment.md says what to try elsewhere.
 RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
     "acrobot": ("Acrobot-v1", {"num_keypoints": 10}),
     # Its colours are what tells the lander from the ground, so frames are not made black and white.
