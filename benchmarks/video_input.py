@@ -27,10 +27,11 @@ from numpy.typing import NDArray
 from mint_rl.data.videos import VideoConfig, open_videos
 from mint_rl.files import write_text
 from mint_rl.keypoints.gate import entropy_image
+from mint_rl.keypoints.method import Clips
 from mint_rl.training.prefetch import Prefetch
 from mint_rl.training.pretrain_config import PretrainConfig
-from mint_rl.training.pretrain_loop import evaluate_pairs, new_encoder
-from mint_rl.training.video_pairs import Pairs, VideoPairs
+from mint_rl.training.pretrain_loop import evaluate_clips, new_method
+from mint_rl.training.video_pairs import VideoPairs
 from mint_rl.viz.video import write_video
 
 CLIPS, FRAMES, HEIGHT, WIDTH = 6, 128, 320, 480
@@ -66,11 +67,11 @@ def measure(clips: Path, cache: Path, size: str, steps: int) -> dict[str, Any]:
     config = PretrainConfig(steps=steps)
     pairs = VideoPairs(videos.videos, config.preprocessing, config.region)
     prepared = time.process_time()
-    encoder = new_encoder(config, pairs.size)
-    optimiser = torch.optim.Adam(encoder.parameters(), lr=1e-3)
-    encoder.train()
+    method = new_method(config, pairs.size)
+    optimiser = torch.optim.Adam(method.parameters(), lr=1e-3)
+    method.train()
 
-    def draw(step: int) -> Pairs:
+    def draw(step: int) -> Clips:
         rng = np.random.default_rng([0, step])
         return pairs.draw(config.pairs, rng, config.turns, config.shift, config.apart)
 
@@ -81,9 +82,9 @@ def measure(clips: Path, cache: Path, size: str, steps: int) -> dict[str, Any]:
         for number, batch in enumerate(batches):
             if number == 1:  # the first step compiles and allocates
                 began, clock = time.process_time(), time.perf_counter()
-            _, terms = evaluate_pairs(encoder, batch, config)
+            _, terms = evaluate_clips(method, batch, config)
             optimiser.zero_grad()
-            terms.total.backward()  # type: ignore[no-untyped-call]
+            terms["total"].backward()  # type: ignore[no-untyped-call]
             optimiser.step()
     ended = time.process_time()
     figures = (

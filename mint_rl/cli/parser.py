@@ -47,24 +47,27 @@ def run_verb(name: str, verb: Verb, words: list[str]) -> int:
     words = [
         w.split("=")[0].replace("_", "-") + w[len(w.split("=")[0]) :] if w[:2] == "--" else w for w in words
     ]
-    policy = _chosen_policy(words) if verb.config == "bc" else "interaction"
-    every = settings(verb.config, policy)
+    every = settings(verb.config, _chosen(verb.config, words))
     options = _parser(name, verb, every).parse_intermixed_args(words)
     return verb.run(load_config(verb.config, _overrides(verb, every, options)))
 
 
-def _chosen_policy(words: list[str]) -> str:
-    """The policy that the words name, whose settings are then flags and help: --policy mlp or policy=mlp."""
-    from mint_rl.training.configuration import POLICIES
+def _chosen(config: str, words: list[str]) -> str | None:
+    """The policy or method that the words name, whose settings are then flags and help, if they name one.
 
-    chosen = "interaction"
+    They name it as --policy mlp or policy=mlp.
+    """
+    from mint_rl.training.configuration import choice_of_settings
+
+    group, known = choice_of_settings(config)
+    chosen = None
     for word, following in zip(words, [*words[1:], ""], strict=True):
-        if word == "--policy":
+        if word == f"--{group}":
             chosen = following
-        elif word.startswith(("--policy=", "policy=")):
+        elif group and word.startswith((f"--{group}=", f"{group}=")):
             chosen = word.split("=", 1)[1]
-    if chosen not in POLICIES:
-        raise unknown_name("policy", chosen, POLICIES)
+    if chosen is not None and chosen not in known:
+        raise unknown_name(group, chosen, known)
     return chosen
 
 

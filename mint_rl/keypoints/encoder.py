@@ -42,7 +42,7 @@ class Keypoints(NamedTuple):
 
     coordinates: Tensor  # (…, K, 2) x, y in [0, 1]; x = 1 is the centre of the last column
     status: Tensor  # (…, K) in [0, 1]; active above 0.5
-    peaks: Tensor  # (…, K) maximum of the feature map, which γ is compared with
+    peaks: Tensor  # (…, K) height of the feature map (its maximum, or its mean) that the status is made of
     descriptors: Tensor | None = None  # (…, K, D) features of the network at the keypoints
 
     def to_tensor(self) -> Tensor:
@@ -57,6 +57,12 @@ class KeypointEncoder(nn.Module):
     Shapes:
         forward: uint8 (N, H, W, C) → `Keypoints` of (N, K, …); H, W as in the configuration.
         encode: uint8 arrays (N, H, W, C) or (H, W, C) of any size → float32 (N, K, 3[+D]) or (K, 3[+D]).
+
+    The status is one of these, as the configuration says:
+        peak: sigmoid(slope·(p − γ)) of the maximum p of the softplus'd feature map (MINT, appendix A.2).
+        magnitude: μ/(2γ·max μ), cut at 1, of the map's mean μ and its largest among the frame's keypoints
+            (Video Structure): the relative magnitude itself at γ = 0.5, the share at which one is active.
+        always: 1 (Transporter, which knows no inactive keypoints).
 
     The entropy gate acts in evaluation mode only: it would hide places from training.
     """
@@ -110,8 +116,16 @@ class KeypointEncoder(nn.Module):
         stages = self._maps(planes)
         maps = stages[-1]
         # float() for networks that run in bfloat16, in which the peaks would be a multiple of 1/16.
-        coordinates, peaks = soft_argmax(maps.float(), None if self.training else self.config.window)
-        status = torch.sigmoid(self.config.status_slope * (peaks - self.config.gamma))
+        window = None if self.training else self.config.window
+        coordinates, peaks = soft_argmax(maps.float(), window, self.config.heatmap)
+        if self.config.status == "peak":
+            status = torch.sigmoid(self.config.status_slope * (peaks - self.config.gamma))
+        elif self.config.status == "magnitude":
+            peaks = functional.softplus(maps.float()).mean((2, 3))
+            relative = peaks / (peaks.amax(1, keepdim=True) + 1e-6)
+            status = (relative * (0.5 / self.config.gamma)).clamp(max=1.0)
+        else:
+            status = torch.ones_like(peaks)
         if self.config.gate is not None and not self.training:
             settings = self.config.preprocessing, self.config.region, self.config.gate_size
             status = status * (entropy_at(frames, self._pixels(coordinates), *settings) > self.config.gate)
@@ -166,9 +180,7 @@ class KeypointEncoder(nn.Module):
         Needs the extra "hub" and a login there (`hf auth login`). Raises `UserError` where it fails.
         """
         height, width = self.config.image_size
-        description = (
-            f"{self.num_keypoints} keypoints of {height}×{width} frames, learned by MINT without labels."
-        )
+        description = f"{self.num_keypoints} keypoints of {height}×{width} frames, learned without labels."
         code = f'from mint_rl import KeypointObs\n\nenv = KeypointObs(env, encoder="{hub_id}")'
         return push(self.save_pretrained, hub_id, description, code, private, message)
 

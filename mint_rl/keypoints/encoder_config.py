@@ -12,7 +12,9 @@ import numpy as np
 from mint_rl.entropy import PREPROCESSINGS
 from mint_rl.entropy.checks import REGIONS
 from mint_rl.errors import UserError, unknown_name
+from mint_rl.keypoints.soft_argmax import HEATMAPS
 
+STATUSES = ("peak", "magnitude", "always")
 FORMAT_VERSION = 1  # of `config.json`; files from before it was written count as 0
 STAGES = 6  # of the network: three convolutions and three transposed ones, each followed by BatchNorm
 CROP_STAGES = 3  # transposed convolutions are not made for crops
@@ -43,6 +45,8 @@ class EncoderConfig:
     gate_size: int = 9  # side of the box of that mean, pixels
     preprocessing: str = "binarise"  # of frames before their entropy, as in training
     region: int = 3  # side of the region that a pixel's entropy is taken over, as in training
+    heatmap: str = "softplus-softmax"  # how feature maps give places: see `soft_argmax`
+    status: str = "peak"  # how they give the status: see `KeypointEncoder`
     descriptor_stages: tuple[int, ...] = (4,)  # of the network's six, whose features descriptors are
     descriptor_crops: bool = False  # of a crop around each keypoint (stages 1 to 3), not of the whole image
 
@@ -68,6 +72,9 @@ class EncoderConfig:
                 )
         if self.preprocessing not in PREPROCESSINGS:
             raise unknown_name("encoder setting preprocessing", str(self.preprocessing), PREPROCESSINGS)
+        for name, known in (("heatmap", HEATMAPS), ("status", STATUSES)):
+            if getattr(self, name) not in known:
+                raise unknown_name(f"encoder setting {name}", str(getattr(self, name)), known)
         if self.region not in REGIONS:
             raise UserError(f"encoder setting region is {self.region!r}; it must be one of {REGIONS}")
         if self.up_padding not in (0, 1):
@@ -82,6 +89,11 @@ class EncoderConfig:
             )
         if self.pixel_scale <= 0 or self.status_slope <= 0 or (self.window is not None and self.window <= 0):
             raise UserError("encoder settings pixel_scale, status_slope and window must be above 0")
+        if self.status == "magnitude" and not 0 < self.gamma <= 1:
+            raise UserError(
+                f"encoder setting gamma is {self.gamma}; where the status is a magnitude, it must be a share "
+                "of the largest: above 0, up to 1"
+            )
         self._check_descriptors()
         if min(self.image_size) < 12:
             raise UserError(f"encoder setting image_size is {self.image_size}; images need 12 pixels a side")

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,11 +30,16 @@ from mint_rl.keypoints.heatmaps import (
     window_reach,
     windowed_gaussian,
 )
+from mint_rl.keypoints.method import MethodConfig, Needs
 from mint_rl.options import option
+
+if TYPE_CHECKING:
+    from mint_rl.keypoints.encoder import KeypointEncoder
+    from mint_rl.keypoints.methods.mint import Mint
 
 
 @dataclass
-class MintLossConfig:
+class MintLossConfig(MethodConfig):
     """Weights and sizes of the loss. λ_o, β, σ, τ and the movement are this project's; the rest, the paper's.
 
     The paper's own values (table 6) are in `mint_rl/configs/method/mint-paper.yaml`.
@@ -66,6 +71,16 @@ class MintLossConfig:
             raise UserError(f"loss.tau is {self.tau}; it must lie between 0 and 1")
         if self.kappa > 1:
             raise UserError(f"loss.kappa is {self.kappa}; it must lie between 0 and 1")
+
+    def needs(self) -> Needs:
+        """Pairs of neighbours and their entropy; a keypoint is compared in the video's own coordinates."""
+        return Needs(entropy=True, apart=True)
+
+    def build(self, encoder: KeypointEncoder) -> Mint:
+        """See `MethodConfig.build`."""
+        from mint_rl.keypoints.methods.mint import Mint
+
+        return Mint(encoder, self)
 
 
 class MintTerms(NamedTuple):

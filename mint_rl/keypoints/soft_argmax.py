@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
+
+HEATMAPS = ("softplus-softmax", "softmax", "softplus")
 
 
-def soft_argmax(maps: Tensor, window: float | None = None) -> tuple[Tensor, Tensor]:
-    """Expected place under the softmax of each softplus'd feature map, and the map's maximum.
+def soft_argmax(
+    maps: Tensor, window: float | None = None, heatmap: str = "softplus-softmax"
+) -> tuple[Tensor, Tensor]:
+    """Expected place under each feature map made a distribution, and the map's maximum.
 
     maps: (N, K, h, w) as the last layer gives them, before the softplus.
     window: weigh places by exp(−d²/window²) of their distance d to the maximum, in image sides.
+    heatmap: how a map m becomes a distribution over places: "softplus-softmax", the softmax of ln(1 + eᵐ)
+        (MINT); "softmax", eᵐ/Σeᵐ (Transporter); "softplus", ln(1 + eᵐ) over its sum (Video Structure).
     Returns coordinates (N, K, 2), x and y in [0, 1], and peaks (N, K), softplus included.
 
-    Neither softplus nor softmax is computed over the map: exp(softplus(m)) = 1 + exp(m), so the weights are
-    exp(m − c) + exp(−c) for any c, here the maximum or 0; and the window is a product of rows and columns.
-    That takes half the time, and sums of 64 numbers round less than sums of 4,096.
+    In the first, neither softplus nor softmax is computed over the map: exp(softplus(m)) = 1 + exp(m), so the
+    weights are exp(m − c) + exp(−c) for any c, here the maximum or 0; and the window is a product of rows and
+    columns. That takes half the time, and sums of 64 numbers round less than sums of 4,096.
     """
     height, width = maps.shape[-2:]
     maps = maps.contiguous()
@@ -27,7 +34,13 @@ def soft_argmax(maps: Tensor, window: float | None = None) -> tuple[Tensor, Tens
         column = line.argmax(2, keepdim=True)
     peaks = maps.flatten(2).gather(2, row * width + column)
     level = peaks.detach().clamp(min=0)
-    weights = torch.exp(maps - level[..., None]) + torch.exp(-level)[..., None]
+    if heatmap == "softplus-softmax":
+        weights = torch.exp(maps - level[..., None]) + torch.exp(-level)[..., None]
+    elif heatmap == "softmax":
+        weights = torch.exp(maps - peaks.detach()[..., None])
+    else:
+        # Where the whole map is far below 0 its softplus is 0: the same place as in an even map.
+        weights = functional.softplus(maps) + 1e-6
     if window is not None:
         weights = weights * torch.exp(-(((columns - columns[column]) / window) ** 2))[:, :, None]
         weights = weights * torch.exp(-(((rows - rows[row]) / window) ** 2))[..., None]

@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from mint_rl.errors import UserError, unknown_name
+from mint_rl.keypoints.methods import METHODS
 
 # Verb → dataclass, and policy → dataclass, by module so that nothing is imported before it is needed.
+# Methods of pretraining have theirs in `METHODS`.
 _SCHEMAS = {
     "pretrain": "mint_rl.training.pretrain_config:PretrainConfig",
     "bc": "mint_rl.training.bc_config:BCConfig",
@@ -40,6 +42,8 @@ _POLICIES = {
 POLICIES = tuple(_POLICIES)
 # Configuration → the setting whose value is the name of a file of other defaults, in configs/<setting>/.
 _GROUPS = {"benchmark": "preset", "pretrain": "method"}
+# Configuration → the setting that decides which nested settings there are.
+_CHOSEN_BY = {"bc": "policy", "pretrain": "method"}
 
 
 @dataclass(frozen=True)
@@ -82,11 +86,38 @@ def group_choices(group: str) -> list[str]:
     return sorted(path.name.removesuffix(".yaml") for path in folder.iterdir())
 
 
-def settings(name: str, policy: str = "interaction") -> list[Setting]:
-    """Every key of the configuration `name`, nested ones as a.b, in the order of the dataclass."""
+def choice_of_settings(name: str) -> tuple[str, list[str]]:
+    """The setting of a configuration that decides which nested settings there are, and what it may be.
+
+    ("", []) where there is no such choice.
+    """
+    group = _CHOSEN_BY.get(name, "")
+    known = {"": [], "policy": list(_POLICIES), "method": group_choices("method")}
+    return group, known[group]
+
+
+def settings(name: str, chosen: str | None = None) -> list[Setting]:
+    """Every key of the configuration `name`, nested ones as a.b, in the order of the dataclass.
+
+    chosen: the policy of "bc" or the method of "pretrain" whose settings are among them.
+    """
     schema = _load(_SCHEMAS[name])
-    nested = {"policy": _load(_POLICIES[policy])} if name == "bc" else {}
+    nested = {}
+    if name == "bc":
+        nested = {"policy": _load(_POLICIES[chosen or "interaction"])}
+    elif name == "pretrain":
+        nested = {"loss": _load(METHODS[_loss_of(chosen or "mint")])}
     return list(_settings(schema, "", nested))
+
+
+def _loss_of(method: str) -> str:
+    """Whose loss a method has: the choice of "/loss" in its file, or in that of the method it is made of."""
+    from omegaconf import OmegaConf
+
+    file = importlib.resources.files("mint_rl.configs") / "method" / f"{method}.yaml"
+    defaults = OmegaConf.create(file.read_text(encoding="utf-8")).defaults
+    own = next((entry["/loss"] for entry in defaults if "/loss" in entry), None)
+    return str(own) if own else _loss_of(next(entry for entry in defaults if entry != "_self_"))
 
 
 def _settings(schema: type, prefix: str, nested: dict[str, type]) -> Iterator[Setting]:
@@ -129,6 +160,10 @@ def _compose(name: str, overrides: Sequence[str]) -> Any:
         schema.policy = MISSING
         for policy, path in _POLICIES.items():
             store.store(group="policy", name=policy, node=_load(path))
+    if name == "pretrain":
+        schema.loss = MISSING
+        for method, path in METHODS.items():
+            store.store(group="loss", name=method, node=_load(path))
     store.store(name=f"{name}_schema", node=schema)
     # A program that already uses Hydra keeps its own state.
     previous = GlobalHydra.instance().hydra
@@ -147,15 +182,16 @@ def _explain(name: str, overrides: Sequence[str], error: Exception) -> UserError
     from_validation = next((e for e in _chain(error) if isinstance(e, UserError)), None)
     if from_validation is not None:
         return from_validation
-    policy = next((o.split("=", 1)[1] for o in overrides if o.startswith("policy=")), "interaction")
-    known = [setting.key for setting in settings(name, policy)] + (["policy"] if name == "bc" else [])
+    group = _CHOSEN_BY.get(name, "")
+    chosen = [override for override in overrides if group and override.startswith(f"{group}=")]
+    choice = chosen[0].split("=", 1)[1].strip("'") if chosen else None
+    known = [setting.key for setting in settings(name, choice)] + (["policy"] if name == "bc" else [])
     for override in overrides:
         key, value = override.split("=", 1)
         if key not in known:
             return unknown_name("setting", key, known)
-        alone = [o for o in overrides if o.startswith("policy=")] + [override]
         try:
-            _compose(name, alone)
+            _compose(name, [*chosen, override])
         except Exception as reason:
             text = " ".join(" ".join(str(e) for e in _chain(reason)).split())
             wanted = re.search(r"could not be converted to (\w+)", text)

@@ -1,4 +1,4 @@
-"""The known ways in which MINT goes wrong, recognised without labels and said in words."""
+"""The known ways in which training a detector goes wrong, recognised without labels and said in words."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from mint_rl.keypoints.encoder_config import EncoderConfig
+
 EARLY = 250  # steps by which a run that will succeed has active keypoints
 
 
 def measure(coordinates: Tensor, status: Tensor, peaks: Tensor) -> dict[str, float]:
-    """Numbers that show failures, from keypoints of pairs (B, 2, K, …).
+    """Numbers that show failures, from keypoints of pairs or longer clips (B, T, K, …).
 
-    peak: mean over frames of the highest feature-map maximum. active: active keypoints a frame. moved: mean
+    peak: mean over frames of the highest feature map's height. active: active keypoints a frame. moved: mean
     distance moved by active keypoints between the frames, in image widths. spread: mean distance of active
     keypoints from their common centre, in image widths.
     """
     weight = (status > 0.5).float()
     count = weight.sum(-1)
-    both = weight[:, 0] * weight[:, 1]
-    distance = (coordinates[:, 1] - coordinates[:, 0]).norm(dim=-1)
+    both = weight[:, :-1] * weight[:, 1:]
+    distance = (coordinates[:, 1:] - coordinates[:, :-1]).norm(dim=-1)
     shares = (weight / count.clamp(min=1.0)[..., None])[..., None]
     centre = (coordinates * shares).sum(-2, keepdim=True)
     from_centre = ((coordinates - centre).norm(dim=-1, keepdim=True) * shares).sum((-2, -1))
@@ -33,28 +35,30 @@ def measure(coordinates: Tensor, status: Tensor, peaks: Tensor) -> dict[str, flo
     }
 
 
-def failure_signs(step: int, values: Mapping[str, float], gamma: float, num_keypoints: int) -> dict[str, str]:
+def failure_signs(
+    step: int, values: Mapping[str, float], config: EncoderConfig, advice: Mapping[str, str]
+) -> dict[str, str]:
     """What is wrong at `step`: a sentence for each kind of failure; empty while all is well.
 
-    values: the loss terms "masked_conditional_entropy" and "status", and the numbers of `measure`.
+    values: the numbers of `measure`, and of MINT the loss terms "masked_conditional_entropy" and "status".
+    advice: what to do, by kind, where that depends on the method.
     """
+    num_keypoints, gamma = config.num_keypoints, config.gamma
     signs: dict[str, str] = {}
     if step < EARLY:
         return signs
-    if values["status"] < 0.1 and values["masked_conditional_entropy"] > 0.95:
+    if values.get("status", 1.0) < 0.1 and values.get("masked_conditional_entropy", 0.0) > 0.95:
         signs["inactive"] = (
             f"almost nothing is active ({values['active']:.1f} of {num_keypoints} keypoints) and what moves "
             "is not covered: lower gamma, or begin again with another seed"
         )
-    if values["peak"] < gamma:
+    if config.status == "peak" and values["peak"] < gamma:
         signs["low"] = (
             f"the feature maps reach {values['peak']:.1f} on average, below gamma = {gamma:g}, so no "
             "keypoint can become active: lower gamma"
         )
     if values["active"] >= 1 and values["moved"] < 1e-4:
-        signs["still"] = (
-            "no active keypoint moves: the frames of a pair may be equal, or loss.movement is too large"
-        )
+        signs["still"] = "no active keypoint moves"
     if values["active"] >= 4 and values["spread"] < 0.03:
-        signs["heap"] = "all active keypoints lie in one heap: raise loss.lambda_overlap or lower loss.beta"
-    return signs
+        signs["heap"] = "all active keypoints lie in one heap"
+    return {kind: f"{sign}: {advice[kind]}" if kind in advice else sign for kind, sign in signs.items()}

@@ -1,4 +1,4 @@
-"""Pretraining: from videos to a keypoint encoder, without labels, by the MINT loss."""
+"""Pretraining: from videos to a keypoint encoder, without labels, by MINT or one of its rivals."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from mint_rl.training.pretrain_loop import (
     SNAPSHOT_FOLDER,
     Callback,
     PretrainingRun,
-    new_encoder,
+    new_method,
     validate,
 )
 from mint_rl.training.run_log import LOG_FILE, TENSORBOARD_FOLDER
@@ -46,6 +46,7 @@ _EXAMPLE_FRAMES = 240
 class PretrainResult:
     """What a run left behind."""
 
+    config: PretrainConfig
     folder: Path  # the run folder, from which `load_encoder` reads
     encoder: KeypointEncoder
     steps: int  # steps trained: fewer than asked for when interrupted
@@ -86,26 +87,29 @@ def _pretrain(
     started = time.process_time()
     videos = load_videos(config, folder, say)
     training, validation = split_videos(videos.videos, config.validation_share, config.seed)
-    pairs = VideoPairs(training, config.preprocessing, config.region)
-    held_out = VideoPairs(validation, config.preprocessing, config.region) if validation else None
+    needs = config.loss.needs()
+    needs = needs._replace(entropy=needs.entropy or config.gate == "auto")
+    pairs = VideoPairs(training, config.preprocessing, config.region, needs)
+    held_out = VideoPairs(validation, config.preprocessing, config.region, needs) if validation else None
     prepared = time.process_time()
 
-    encoder = new_encoder(config, pairs.size)
+    method = new_method(config, pairs.size)
+    encoder = method.encoder
     optimiser = torch.optim.Adam(
-        encoder.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        method.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
-    run = PretrainingRun(config, folder, encoder, optimiser, pairs, held_out or pairs, videos.fingerprint())
+    run = PretrainingRun(config, folder, method, optimiser, pairs, held_out or pairs, videos.fingerprint())
     if config.resume:
         run.restore()
     else:
         _clear(folder)
         write_text(folder / CONFIG_FILE, json.dumps(dataclasses.asdict(config), indent=2) + "\n")
     say(
-        f"pretraining {sum(p.numel() for p in encoder.parameters()):,} parameters on {len(training)} videos, "
+        f"pretraining {sum(p.numel() for p in method.parameters()):,} parameters on {len(training)} videos, "
         f"{len(pairs):,} pairs of frames" + (f", from step {run.done}" if run.done else "")
     )
     interrupted = run.train(callbacks, say)
-    encoder.eval()
+    method.eval()
     seconds = {
         "data": round(prepared - started, 2),
         "training": round(run.seconds, 2),
@@ -126,7 +130,7 @@ def _pretrain(
         "skipped_videos": videos.broken,
         "pairs": len(pairs),
         "training": run.values,
-        "validation": validate(encoder, held_out, config) if held_out else None,
+        "validation": validate(method, held_out, config) if held_out else None,
         "warnings": list(run.warnings.values()),
         "cpu_seconds": seconds,
     }
@@ -143,6 +147,7 @@ def _pretrain(
         say(f"the encoder is in '{folder}'")
     shown = validation or training
     return PretrainResult(
+        config=config,
         folder=folder,
         encoder=encoder,
         steps=run.done,

@@ -8,6 +8,7 @@ from mint_rl.data.videos.config import VideoConfig
 from mint_rl.entropy import PREPROCESSINGS
 from mint_rl.entropy.checks import REGIONS
 from mint_rl.errors import UserError, unknown_name
+from mint_rl.keypoints.method import MethodConfig
 from mint_rl.keypoints.mint import MintLossConfig
 from mint_rl.options import option
 
@@ -26,7 +27,9 @@ class PretrainConfig(VideoConfig):
     frames: int = option(2000, "how many frames of `env`; its episodes are cut after max_frames, or 200")
     behaviour: str = option("random", "who acts in `env`: random, or the run folder of `mint-rl bc`")
     method: str = option(
-        "mint", "mint, or the paper's variants mint-paper, mint-no-regularisation, mint-no-temporal"
+        "mint",
+        "mint, the paper's variants mint-paper, mint-no-regularisation, mint-no-temporal, or its rivals "
+        "transporter, transporter-modified, video-structure",
     )
     seed: int = option(0, "decides rollouts, initial weights, batches and the validation split")
     out: str | None = option(None, "the run folder; none: a new one in runs/")
@@ -34,7 +37,7 @@ class PretrainConfig(VideoConfig):
     resume: bool = option(False, "go on with the unfinished run in `out`")
 
     steps: int = option(3500, "training steps")
-    pairs: int = option(10, "pairs of neighbouring frames a step")
+    pairs: int = option(10, "pairs of frames a step, or clips where the method takes longer ones")
     learning_rate: float = option(2e-3, "of Adam, after the warm-up")
     warmup: int = option(100, "steps over which the learning rate grows to that")
     final_rate: float = option(0.02, "share of it that the cosine schedule ends at")
@@ -54,7 +57,7 @@ class PretrainConfig(VideoConfig):
         "binarise", "what happens to frames before their entropy: binarise, paper or none"
     )
     region: int = option(3, "side of the region that a pixel's entropy is taken over")
-    loss: MintLossConfig = field(default_factory=MintLossConfig)
+    loss: MethodConfig = field(default_factory=MintLossConfig)
 
     validation_share: float = option(0.1, "share of the videos that is held out, whole")
     validate_every: int = option(250, "steps between looks at the held-out videos; the best step is kept")
@@ -92,6 +95,10 @@ class PretrainConfig(VideoConfig):
             raise UserError(f"the option 'apart' must be from 0 to 1, got {self.apart}")
         if not self.validation_share < 1:
             raise UserError(f"the option 'validation_share' must be below 1, got {self.validation_share}")
+        if self.apart and not self.loss.needs().apart:
+            raise UserError(
+                f"the method '{self.method}' compares the frames of a clip as they are placed: set apart=0"
+            )
         if self.preprocessing not in PREPROCESSINGS:
             raise unknown_name("preprocessing", self.preprocessing, PREPROCESSINGS)
         if self.region not in REGIONS:

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mint_rl.errors import UserError
 from mint_rl.keypoints.encoder import KeypointEncoder, Keypoints
 from mint_rl.keypoints.encoder_config import EncoderConfig
-from mint_rl.keypoints.mint import MintTerms, mint_loss
+from mint_rl.keypoints.method import Clips, Method
 from mint_rl.training.best_checkpoint import BestCheckpoint
 from mint_rl.training.failure_signs import failure_signs, measure
 from mint_rl.training.interruption import Interruption
@@ -25,7 +25,7 @@ from mint_rl.training.prefetch import Prefetch
 from mint_rl.training.pretrain_config import PretrainConfig
 from mint_rl.training.run_log import RunLog
 from mint_rl.training.snapshot import load_snapshot, save_snapshot
-from mint_rl.training.video_pairs import Pairs, VideoPairs
+from mint_rl.training.video_pairs import VideoPairs
 
 SNAPSHOT_FOLDER = "unfinished"
 
@@ -39,13 +39,14 @@ class PretrainingRun:
         self,
         config: PretrainConfig,
         folder: Path,
-        encoder: KeypointEncoder,
+        method: Method,
         optimiser: torch.optim.Optimizer,
         pairs: VideoPairs,
         watched: VideoPairs,
         fingerprint: str,
     ) -> None:
-        self.config, self.folder, self.encoder, self.optimiser = config, folder, encoder, optimiser
+        self.config, self.folder, self.optimiser = config, folder, optimiser
+        self.method, self.encoder = method, method.encoder
         self.pairs, self.watched, self.fingerprint = pairs, watched, fingerprint
         self.best = BestCheckpoint()  # by the loss on `watched`, the videos held out from training
         self.done = 0
@@ -61,7 +62,7 @@ class PretrainingRun:
         from tqdm import tqdm
 
         config = self.config
-        self.encoder.train()
+        self.method.train()
         with (
             Interruption() as stop,
             RunLog(self.folder) as log,
@@ -83,36 +84,37 @@ class PretrainingRun:
                     self.watch()
                 if self.done % config.log_every == 0 or self.done == config.steps:
                     self.report(log, callbacks, lambda line: bar.write(line) if say is print else say(line))
-                    bar.set_postfix(loss=f"{self.values['total']:.1f}", active=f"{self.values['active']:.1f}")
+                    bar.set_postfix(loss=f"{self.values['total']:.3g}", active=f"{self.values['active']:.1f}")
                 if self.done % config.save_every == 0 and self.done < config.steps:
                     self.save()
             self.waited += batches.waited
         if self.done == config.steps:
-            self.best.load_into(self.encoder)
+            self.best.load_into(self.method)
         return self.done < config.steps
 
     def watch(self) -> None:
         """Measure the loss on the watched videos and keep the weights if it is the lowest so far."""
-        self.encoder.eval()
-        loss = validate(self.encoder, self.watched, self.config)["total"]
-        self.encoder.train()
-        self.best.offer(self.encoder, self.done, loss)
+        self.method.eval()
+        loss = validate(self.method, self.watched, self.config)["total"]
+        self.method.train()
+        self.best.offer(self.method, self.done, loss)
         self.sums["valid_total"] = loss * self._since_record()
 
-    def draw(self, number: int) -> Pairs:
-        """The pairs of a step, counted from 1."""
+    def draw(self, number: int) -> Clips:
+        """The clips of a step, counted from 1."""
         rng, config = np.random.default_rng([self.config.seed, number]), self.config
-        return self.pairs.draw(config.pairs, rng, config.turns, config.shift, config.apart)
+        clips = self.pairs.draw(config.pairs, rng, config.turns, config.shift, config.apart)
+        return clips._replace(extra=self.method.extra(config.pairs, rng))
 
-    def step(self, number: int, pairs: Pairs) -> dict[str, float]:
+    def step(self, number: int, clips: Clips) -> dict[str, float]:
         """One step of the optimiser; the loss terms and the numbers that show failures."""
         config = self.config
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(number, config)
-        keypoints, terms = evaluate_pairs(self.encoder, pairs, config)
+        keypoints, terms = evaluate_clips(self.method, clips, config)
         self.optimiser.zero_grad()
-        terms.total.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(self.encoder.parameters(), config.gradient_clip)
+        terms["total"].backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self.method.parameters(), config.gradient_clip)
         self.optimiser.step()
         return {**_numbers(keypoints, terms), "gradient_norm": float(norm)}
 
@@ -125,7 +127,7 @@ class PretrainingRun:
         record = {"step": self.done, **self.values}
         self.records.append(record)
         log.record(**record)  # type: ignore[arg-type]
-        signs = failure_signs(self.done, self.values, self.config.gamma, self.config.num_keypoints)
+        signs = failure_signs(self.done, self.values, self.encoder.config, self.method.advice)
         for kind, sign in signs.items():
             if kind not in self.warnings:
                 self.warnings[kind] = f"step {self.done}: {sign}"
@@ -141,7 +143,7 @@ class PretrainingRun:
         """Write a snapshot to go on from."""
         save_snapshot(
             self.folder / SNAPSHOT_FOLDER,
-            self.encoder,
+            self.method,
             self.optimiser,
             {
                 "config": _lasting(self.config),
@@ -159,7 +161,7 @@ class PretrainingRun:
 
     def restore(self) -> None:
         """Take up the snapshot in the run folder; `UserError` if it is of another run."""
-        values, tensors = load_snapshot(self.folder / SNAPSHOT_FOLDER, self.encoder, self.optimiser)
+        values, tensors = load_snapshot(self.folder / SNAPSHOT_FOLDER, self.method, self.optimiser)
         before, now = values["config"], json.loads(json.dumps(_lasting(self.config)))
         for name in now:
             if before.get(name) != now[name]:
@@ -175,8 +177,8 @@ class PretrainingRun:
         self.best.restore(**values["best"], tensors=tensors)
 
 
-def new_encoder(config: PretrainConfig, size: tuple[int, int]) -> KeypointEncoder:
-    """An untrained encoder for frames of `size` (height, width), its weights drawn by the seed."""
+def new_method(config: PretrainConfig, size: tuple[int, int]) -> Method:
+    """An untrained encoder for frames of `size` (height, width) in its method, weights drawn by the seed."""
     settings = EncoderConfig.for_images(
         *size,
         num_keypoints=config.num_keypoints,
@@ -184,10 +186,11 @@ def new_encoder(config: PretrainConfig, size: tuple[int, int]) -> KeypointEncode
         status_slope=config.status_slope,
         preprocessing=config.preprocessing,
         region=config.region,
+        **config.loss.encoder_settings(),
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return KeypointEncoder(settings).to(config.device)
+        return config.loss.build(KeypointEncoder(settings)).to(config.device)
 
 
 def learning_rate(step: int, config: PretrainConfig) -> float:
@@ -197,35 +200,41 @@ def learning_rate(step: int, config: PretrainConfig) -> float:
     return config.learning_rate * warm * (config.final_rate + (1 - config.final_rate) * cosine)
 
 
-def evaluate_pairs(
-    encoder: KeypointEncoder, pairs: Pairs, config: PretrainConfig
-) -> tuple[Keypoints, MintTerms]:
-    """Keypoints of pairs, in the coordinates of the videos, and their loss."""
-    number = len(pairs.frames)
+def evaluate_clips(
+    method: Method, clips: Clips, config: PretrainConfig
+) -> tuple[Keypoints, dict[str, Tensor]]:
+    """Keypoints of clips, in the coordinates of the videos, and the terms of their loss."""
     kind = torch.device(config.device).type
+    clips = Clips(
+        clips.frames.to(config.device, non_blocking=True),
+        None if clips.entropy is None else clips.entropy.to(config.device),
+        clips.back.to(config.device),
+        {name: value.to(config.device) for name, value in clips.extra.items()},
+    )
     with torch.autocast(kind, torch.bfloat16, enabled=config.precision == "bfloat16"):
-        found = encoder(pairs.frames.flatten(0, 1).to(config.device, non_blocking=True))
-    coordinates, status, peaks = (part.unflatten(0, (number, 2)) for part in found[:3])
-    keypoints = Keypoints(pairs.in_video(coordinates), status, peaks)
-    terms = mint_loss(keypoints.coordinates, keypoints.status, pairs.entropy.to(config.device), config.loss)
-    return keypoints, terms
+        found = method.encoder(clips.frames.flatten(0, 1))
+    placed = Keypoints(*(part.unflatten(0, clips.frames.shape[:2]) for part in found[:3]))
+    terms = method.loss(clips, placed)
+    return placed._replace(coordinates=clips.in_video(placed.coordinates)), terms
 
 
 @torch.no_grad()
-def validate(encoder: KeypointEncoder, pairs: VideoPairs, config: PretrainConfig) -> dict[str, float]:
+def validate(method: Method, pairs: VideoPairs, config: PretrainConfig) -> dict[str, float]:
     """Loss terms and failure numbers of up to 200 held-out pairs, with the encoder's inference settings."""
+    rng = np.random.default_rng([config.seed, 0])  # steps are counted from 1
     count = 0
     totals: dict[str, float] = {}
     for part in pairs.spread(200):
-        keypoints, terms = evaluate_pairs(encoder, part, config)
+        part = part._replace(extra=method.extra(len(part.frames), rng))
+        keypoints, terms = evaluate_clips(method, part, config)
         for name, value in _numbers(keypoints, terms).items():
             totals[name] = totals.get(name, 0.0) + value * len(part.frames)
         count += len(part.frames)
     return {name: total / count for name, total in totals.items()}
 
 
-def _numbers(keypoints: Keypoints, terms: MintTerms) -> dict[str, float]:
-    values = {name: term.item() for name, term in zip(terms._fields, terms, strict=True)}
+def _numbers(keypoints: Keypoints, terms: dict[str, Tensor]) -> dict[str, float]:
+    values = {name: term.item() for name, term in terms.items()}
     with torch.no_grad():
         return values | measure(keypoints.coordinates, keypoints.status, keypoints.peaks)
 

@@ -1,8 +1,8 @@
-"""Pairs of neighbouring frames for MINT, with their entropy images, drawn and augmented by step.
+"""Pairs of neighbouring frames, or longer clips, with their entropy images, drawn and augmented by step.
 
 The encoder sees a frame turned, mirrored and shifted at random. Its keypoints are then taken back into the
-video's own coordinates, so that entropy images stay as they are, and the two frames of a pair may even be
-placed differently: a keypoint has to follow its object through that as well.
+video's own coordinates, so that entropy images stay as they are, and for MINT the two frames of a pair may
+even be placed differently: a keypoint has to follow its object through that as well.
 
 Videos stay where they are: in memory, or on disk, where their entropy is then kept as well, so that a set may
 be larger than memory. A step's pairs depend on the seed and the number of the step alone, so that a resumed
@@ -21,16 +21,22 @@ from torch import Tensor
 
 from mint_rl.data.videos.video_set import Video
 from mint_rl.errors import UserError
+from mint_rl.keypoints.method import Clips, Needs
 from mint_rl.training.entropy_images import entropy_images
+
+PAIRS = Needs(entropy=True, apart=True)  # what MINT asks for
 
 
 class VideoPairs:
-    """All frames (t, t+1) of some videos, with their entropy images computed once.
+    """All frames (t, t+1) of some videos, or longer clips, with their entropy images computed once.
 
-    videos: each (T, H, W, C) uint8 of one size, T ≥ 2. Raises `UserError` where one differs or none is left.
+    videos: each (T, H, W, C) uint8 of one size, T ≥ the frames of a clip, or 2. needs: how many frames a clip
+    has, how far apart in time, and whether entropy images are wanted. Raises `UserError` for other videos.
     """
 
-    def __init__(self, videos: Sequence[Video], preprocessing: str, region: int) -> None:
+    def __init__(
+        self, videos: Sequence[Video], preprocessing: str, region: int, needs: Needs = PAIRS
+    ) -> None:
         if not videos:
             raise UserError("there is no video to train on")
         for number, video in enumerate(videos):
@@ -39,15 +45,17 @@ class VideoPairs:
                     f"video {number} is {video.dtype} of shape {video.shape}; all must be uint8 of shape "
                     f"(frames, {', '.join(map(str, videos[0].shape[1:]))})"
                 )
-            if len(video) < 2:
-                raise UserError(f"video {number} has {len(video)} frame(s); a pair needs 2")
-        self.videos = list(videos)
-        self.entropy = entropy_images(self.videos, preprocessing, region)
+            if len(video) < needs.frames:
+                what = "pair" if needs.frames == 2 else "clip"
+                raise UserError(f"video {number} has {len(video)} frame(s); a {what} needs {needs.frames}")
+        self.videos, self.needs = list(videos), needs
+        self.entropy = entropy_images(self.videos, preprocessing, region) if needs.entropy else None
         self._ends = np.cumsum([len(video) for video in videos])  # frames are counted across videos
-        self.starts = np.setdiff1d(np.arange(self._ends[-1]), self._ends - 1)  # frames with a successor
+        last = np.concatenate([self._ends - later for later in range(1, needs.frames)])
+        self.starts = np.setdiff1d(np.arange(self._ends[-1]), last)  # frames with successors enough
 
     def __len__(self) -> int:
-        """The number of pairs."""
+        """The number of pairs, or of clips of consecutive frames."""
         return len(self.starts)
 
     @property
@@ -58,29 +66,36 @@ class VideoPairs:
 
     def draw(
         self, number: int, rng: np.random.Generator, turns: bool = True, shift: int = 0, apart: float = 0.0
-    ) -> Pairs:
-        """`number` random pairs.
+    ) -> Clips:
+        """`number` random pairs or clips.
 
         turns: turn and mirror each pair by chance. shift: move it by up to so many pixels. apart: the share
-        of pairs whose two frames are placed each on its own; of the others, both frames are placed alike.
+        of pairs whose frames are placed each on its own; of the others, all frames are placed alike.
         """
-        first = rng.choice(self.starts, number)
-        placed = placements(rng, 2 * number, self.size, turns, shift)
-        # Frame 2i+1 takes the placement of frame 2i, except in the pairs that come first.
-        chosen = np.arange(2 * number)
-        chosen[2 * round(apart * number) :] &= ~1
-        return self._read(first, placed.take(chosen))
+        first, length = rng.choice(self.starts, number), self.needs.frames
+        placed = placements(rng, length * number, self.size, turns, shift)
+        # The frames of a pair take the placement of its first, except in the pairs that come first.
+        chosen = np.arange(length * number)
+        alike = chosen >= length * round(apart * number)
+        chosen[alike] -= chosen[alike] % length
+        gaps = rng.integers(1, self.needs.gap + 1, number) if self.needs.gap > 1 else np.ones(number, int)
+        return self._read(first, gaps, placed.take(chosen))
 
-    def spread(self, number: int, batch: int = 16) -> Iterator[Pairs]:
-        """`number` pairs, or all if there are fewer, evenly over the videos and as they are, in batches."""
+    def spread(self, number: int, batch: int = 16) -> Iterator[Clips]:
+        """`number` pairs, or all if there are fewer, evenly over the videos and as they are, in batches.
+
+        They have all the distances in time that the method asks for, in turn.
+        """
         chosen = self.starts[np.unique(np.linspace(0, len(self.starts) - 1, number).astype(int))]
         for start in range(0, len(chosen), batch):
             part = chosen[start : start + batch]
-            still = placements(np.random.default_rng(0), 2 * len(part), self.size, False, 0)
-            yield self._read(part, still)
+            still = placements(np.random.default_rng(0), self.needs.frames * len(part), self.size, False, 0)
+            gaps = 1 + np.arange(start, start + len(part)) % self.needs.gap
+            yield self._read(part, gaps, still)
 
     def entropy_sample(self, number: int = 256) -> Tensor:
         """Entropy images (N, H, W) evenly over the videos: `number`, or up to twice as many."""
+        assert self.entropy is not None
         every = max(1, int(self._ends[-1]) // number)
         places = [self._place(frame) for frame in range(0, int(self._ends[-1]), every)]
         return torch.from_numpy(np.stack([self.entropy[video][time] for video, time in places]))
@@ -90,32 +105,23 @@ class VideoPairs:
         video = int(np.searchsorted(self._ends, frame, side="right"))
         return video, int(frame - self._ends[video] + len(self.videos[video]))
 
-    def _read(self, first: NDArray[np.int64], placed: Placements) -> Pairs:
+    def _read(self, first: NDArray[np.int64], gaps: NDArray[np.int64], placed: Placements) -> Clips:
         number, (height, width), channels = len(first), self.size, self.videos[0].shape[3]
-        frames = np.empty((number, 2, height, width, channels), np.uint8)
-        entropy = np.empty((number, 2, height, width), np.float32)
+        length = self.needs.frames
+        frames = np.empty((number, length, height, width, channels), np.uint8)
+        entropy = np.empty((number, length, height, width), np.float32) if self.needs.entropy else None
         for index, frame in enumerate(first):
             video, time = self._place(frame)
-            both = self.videos[video][time : time + 2]
-            placed.move(2 * index, both[0], frames[index, 0])
-            placed.move(2 * index + 1, both[1], frames[index, 1])
-            entropy[index] = self.entropy[video][time : time + 2]
-        back = torch.from_numpy(placed.back()).view(number, 2, 2, 3)
-        return Pairs(torch.from_numpy(frames), torch.from_numpy(entropy), back)
-
-
-class Pairs(NamedTuple):
-    """B pairs of neighbouring frames as the encoder is to see them."""
-
-    frames: Tensor  # (B, 2, H, W, C) uint8, placed at random
-    entropy: Tensor  # (B, 2, H, W) in nats, as in the video
-    back: Tensor  # (B, 2, 2, 3): [x, y, 1] of a placed frame, x and y in [0, 1], → x, y in the video
-
-    def in_video(self, coordinates: Tensor) -> Tensor:
-        """Keypoints (B, 2, K, 2) of the placed frames in the coordinates of the video, cut at its border."""
-        back = self.back.to(coordinates.device)
-        turned = coordinates @ back[..., :2].mT + back[..., None, :, 2]
-        return turned.clamp(0.0, 1.0)
+            # Near the end of a video, frames are closer together than was drawn.
+            gap = int(min(gaps[index], (len(self.videos[video]) - 1 - time) // (length - 1)))
+            times = slice(time, time + (length - 1) * gap + 1)
+            for place, image in enumerate(self.videos[video][times][::gap]):
+                placed.move(length * index + place, image, frames[index, place])
+            if entropy is not None and self.entropy is not None:
+                entropy[index] = self.entropy[video][times][::gap]
+        back = torch.from_numpy(placed.back()).view(number, length, 2, 3)
+        images = None if entropy is None else torch.from_numpy(entropy)
+        return Clips(torch.from_numpy(frames), images, back)
 
 
 class Placements(NamedTuple):

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mint_rl.keypoints.encoder_files import read_json_object
 from mint_rl.keypoints.mint import MintLossConfig
 from mint_rl.policies.base import ImitationPolicy
 from mint_rl.training.evaluate import example_rollout
-from mint_rl.training.pretrain import CONFIG_FILE, PretrainResult
+from mint_rl.training.pretrain import PretrainResult
 from mint_rl.training.rollout import Rollout
 from mint_rl.viz.keypoint_report import video_plots
 from mint_rl.viz.overlay import contact_sheet, draw_keypoints, draw_trails, write_png
@@ -54,11 +53,11 @@ def pretrain_report(result: PretrainResult, say: Callable[[str], None] = print) 
     `video_plots`. `keypoints.mp4`: keypoints on a whole video, where ffmpeg is at hand.
     """
     folder, encoder, video = result.folder, result.encoder, result.example_video
-    written = [plot_curves(folder / "log.jsonl", folder / CURVES, f"{folder.name}: MINT")]
+    written = [plot_curves(folder / "log.jsonl", folder / CURVES, f"{folder.name}: {result.config.method}")]
     pairs = zip(result.examples, encoder.encode(result.examples), strict=True)
     overlay = contact_sheet([draw_keypoints(frame, points, labels=True) for frame, points in pairs])
     written.append(write_png(folder / OVERLAY, overlay))
-    loss = MintLossConfig(**read_json_object(folder / CONFIG_FILE, f"the run folder '{folder}'")["loss"])
+    loss = result.config.loss if isinstance(result.config.loss, MintLossConfig) else None
     which = "a held-out video" if result.metrics["validation"] else "a training video"
     written += video_plots(folder, encoder, video, loss=loss, title=f"{folder.name}: {which}")
     if can_write_video():

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from mint_rl.keypoints.encoder_config import EncoderConfig
 from mint_rl.training.failure_signs import failure_signs, measure
 
+ADVICE = {"heap": "spread them"}
 HEALTHY = {
     "masked_conditional_entropy": 0.1, "status": 0.8,
     "peak": 14.0, "active": 20.0, "moved": 0.01, "spread": 0.3,
@@ -29,7 +31,7 @@ def test_numbers_by_hand() -> None:
 
 
 def test_a_healthy_run_hears_nothing() -> None:
-    assert failure_signs(1000, HEALTHY, 10.0, 25) == {}
+    assert failure_signs(1000, HEALTHY, EncoderConfig(), ADVICE) == {}
 
 
 @pytest.mark.parametrize(
@@ -38,11 +40,18 @@ def test_a_healthy_run_hears_nothing() -> None:
         ({"masked_conditional_entropy": 0.97, "status": 0.05, "active": 1.2}, "almost nothing is active"),
         ({"peak": 8.0}, "below gamma = 10"),
         ({"moved": 0.0}, "no active keypoint moves"),
-        ({"spread": 0.01}, "in one heap"),
+        ({"spread": 0.01}, "in one heap: spread them"),
     ],
 )
 def test_each_failure_has_its_words_but_not_too_early(change: dict[str, float], words: str) -> None:
-    signs = failure_signs(250, {**HEALTHY, **change}, 10.0, 25)
+    signs = failure_signs(250, {**HEALTHY, **change}, EncoderConfig(), ADVICE)
     assert len(signs) == 1
     assert words in next(iter(signs.values()))
-    assert failure_signs(200, {**HEALTHY, **change}, 10.0, 25) == {}
+    assert failure_signs(200, {**HEALTHY, **change}, EncoderConfig(), ADVICE) == {}
+
+
+def test_what_is_not_of_a_method_is_no_sign_of_its_failure() -> None:
+    """Where keypoints are always active, low feature maps mean nothing; nor do terms that are not there."""
+    values = {**HEALTHY, "peak": 1.0}
+    del values["status"], values["masked_conditional_entropy"]
+    assert failure_signs(1000, values, EncoderConfig(status="always"), ADVICE) == {}

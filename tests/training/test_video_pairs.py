@@ -11,6 +11,7 @@ import torch
 from mint_rl.data.videos.stored_array import StoredArray, store_array
 from mint_rl.errors import UserError
 from mint_rl.keypoints.gate import entropy_image
+from mint_rl.keypoints.method import Needs
 from mint_rl.training.entropy_images import entropy_images
 from mint_rl.training.video_pairs import VideoPairs, placements
 
@@ -30,7 +31,7 @@ def _videos(lengths: tuple[int, ...] = (4, 2, 3), side: int = 24) -> list[np.nda
 def test_pairs_are_neighbours_of_one_video() -> None:
     pairs = VideoPairs(_videos(), "none", 3)
     assert len(pairs) == 3 + 1 + 2
-    frames, entropy, _ = pairs.draw(200, np.random.default_rng(0), turns=False)
+    frames, entropy, _ = pairs.draw(200, np.random.default_rng(0), turns=False)[:3]
     first, second = frames[:, 0, 0, 0, 0].int(), frames[:, 1, 0, 0, 0].int()
     assert (second == first + 1).all()
     assert set(first.tolist()) == {0, 1, 2, 4, 6, 7}
@@ -150,8 +151,8 @@ def test_a_set_on_disk_gives_what_it_gives_in_memory(tmp_path: Path) -> None:
     memory, disk = VideoPairs(videos, "binarise", 3), VideoPairs(stored, "binarise", 3)
     for pairs in (disk, VideoPairs(stored, "binarise", 3)):  # computed, then read again
         for one, other in zip(
-            memory.draw(9, np.random.default_rng(1), True, 3),
-            pairs.draw(9, np.random.default_rng(1), True, 3),
+            memory.draw(9, np.random.default_rng(1), True, 3)[:3],
+            pairs.draw(9, np.random.default_rng(1), True, 3)[:3],
             strict=True,
         ):
             assert torch.equal(one, other)
@@ -182,7 +183,7 @@ def test_entropy_sample_is_every_nth_frame_across_videos() -> None:
 
 def test_spread_is_even_and_unaltered() -> None:
     pairs = VideoPairs(_videos(), "none", 3)
-    ((frames, _, back),) = pairs.spread(100)
+    ((frames, _, back, _),) = pairs.spread(100)
     assert [len(part.frames) for part in pairs.spread(5, batch=2)] == [2, 2, 1]
     assert (back == torch.eye(2, 3)).all()
     assert frames[:, 0, 0, 0, 0].tolist() == [0, 1, 2, 4, 6, 7]
@@ -200,3 +201,25 @@ def test_spread_is_even_and_unaltered() -> None:
 def test_videos_that_cannot_be_used(videos: list[np.ndarray], words: str) -> None:
     with pytest.raises(UserError, match=words):
         VideoPairs(videos, "binarise", 3)
+
+
+def test_clips_keep_to_one_video_and_one_distance_in_time() -> None:
+    """Frames are their own numbers, so that a clip shows where it was taken from."""
+    videos = [np.full((length, 12, 12, 3), 10, np.uint8) for length in (9, 4)]
+    for start, video in zip((0, 100), videos, strict=True):
+        video += (start + np.arange(len(video), dtype=np.uint8))[:, None, None, None]
+    pairs = VideoPairs(videos, "none", 3, Needs(frames=3, gap=4))
+    assert len(pairs) == 7 + 2
+    clips = pairs.draw(300, np.random.default_rng(0), turns=True, shift=2)
+    assert clips.entropy is None
+    assert clips.frames.shape == (300, 3, 12, 12, 3)
+    times = clips.frames[:, :, 6, 6, 0].int()
+    steps = times.diff(dim=1)
+    assert torch.equal(steps[:, 0], steps[:, 1])
+    assert set(steps.flatten().tolist()) == {1, 2, 3, 4}
+    assert not ((times[:, 0] < 50) & (times[:, 2] > 50)).any()
+    assert torch.equal(clips.back, clips.back[:, :1].expand_as(clips.back))  # placed alike
+    shown = torch.cat([part.frames for part in pairs.spread(100)])[:, :, 0, 0, 0].int().diff(dim=1)
+    assert (len(shown), int(shown.max())) == (9, 3)  # frame 2 of 9 would have had its fourth distance
+    with pytest.raises(UserError, match=r"has 4 frame\(s\); a clip needs 5"):
+        VideoPairs(videos, "none", 3, Needs(frames=5))
