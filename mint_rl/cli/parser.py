@@ -61,10 +61,10 @@ def _chosen(config: str, words: list[str]) -> str | None:
 
     group, known = choice_of_settings(config)
     chosen = None
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for index, word in enumerate(words if group else []):
         if word == f"--{group}":
-            chosen = following
-        elif group and word.startswith((f"--{group}=", f"{group}=")):
+            chosen = "".join(words[index + 1 : index + 2])
+        elif word.startswith((f"--{group}=", f"{group}=")):
             chosen = word.split("=", 1)[1]
     if chosen is not None and chosen not in known:
         raise unknown_name(group, chosen, known)

@@ -18,6 +18,7 @@ from typing import Any
 from mint_rl.errors import UserError, unknown_name
 from mint_rl.keypoints.methods import METHODS
 
+CONFIGS = "mint_rl.configs"  # the package of the YAML files
 # Verb → dataclass, and policy → dataclass, by module so that nothing is imported before it is needed.
 # Methods of pretraining have theirs in `METHODS`.
 _SCHEMAS = {
@@ -82,7 +83,7 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> Any:
 
 def group_choices(group: str) -> list[str]:
     """The names by which a group of settings, such as "method", is chosen: the files of configs/<group>/."""
-    folder = importlib.resources.files("mint_rl.configs") / group
+    folder = importlib.resources.files(CONFIGS) / group
     return sorted(path.name.removesuffix(".yaml") for path in folder.iterdir())
 
 
@@ -107,6 +108,8 @@ def settings(name: str, chosen: str | None = None) -> list[Setting]:
         nested = {"policy": _load(_POLICIES[chosen or "interaction"])}
     elif name == "pretrain":
         nested = {"loss": _load(METHODS[_loss_of(chosen or "mint")])}
+        if chosen is not None:  # whose file has other defaults than the dataclass
+            return list(_settings(schema, "", nested, load_config(name, [f"method={chosen}"])))
     return list(_settings(schema, "", nested))
 
 
@@ -114,21 +117,21 @@ def _loss_of(method: str) -> str:
     """Whose loss a method has: the choice of "/loss" in its file, or in that of the method it is made of."""
     from omegaconf import OmegaConf
 
-    file = importlib.resources.files("mint_rl.configs") / "method" / f"{method}.yaml"
+    file = importlib.resources.files(CONFIGS) / "method" / f"{method}.yaml"
     defaults = OmegaConf.create(file.read_text(encoding="utf-8")).defaults
     own = next((entry["/loss"] for entry in defaults if "/loss" in entry), None)
     return str(own) if own else _loss_of(next(entry for entry in defaults if entry != "_self_"))
 
 
-def _settings(schema: type, prefix: str, nested: dict[str, type]) -> Iterator[Setting]:
+def _settings(schema: type, prefix: str, nested: dict[str, type], defaults: Any = None) -> Iterator[Setting]:
     kinds = typing.get_type_hints(schema)
-    blank = schema()
+    blank = schema() if type(defaults) is not schema else defaults
     for field in dataclasses.fields(schema):
         key, kind = f"{prefix}{field.name}", nested.get(field.name, kinds[field.name])
         if key == "policy.name":  # chosen by --policy, never by itself
             continue
         if dataclasses.is_dataclass(kind):
-            yield from _settings(typing.cast(type, kind), f"{key}.", {})
+            yield from _settings(typing.cast(type, kind), f"{key}.", {}, getattr(blank, field.name))
         else:
             yield Setting(key, _plain(kind), getattr(blank, field.name), field.metadata.get("help", ""))
 
@@ -169,7 +172,7 @@ def _compose(name: str, overrides: Sequence[str]) -> Any:
     previous = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
-        with initialize_config_module("mint_rl.configs", version_base="1.3"):
+        with initialize_config_module(CONFIGS, version_base="1.3"):
             return compose(config_name=name, overrides=list(overrides))
     finally:
         GlobalHydra.instance().clear()

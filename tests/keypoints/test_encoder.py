@@ -349,6 +349,8 @@ def test_what_is_no_frame_is_refused(frames: np.ndarray, words: str) -> None:
         {"window": 0.0},
         {"region": 4},
         {"preprocessing": "sharp"},
+        {"heatmap": "hard"},
+        {"status": "sometimes"},
         {"status_slope": float("nan")},
         {"num_keypoints": 2.5},
     ],

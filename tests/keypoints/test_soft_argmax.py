@@ -64,3 +64,15 @@ def test_equals_the_textbook_and_so_does_its_gradient(window: float | None, scal
         torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-7)
     single, _ = soft_argmax(maps.float(), window)
     torch.testing.assert_close(single.double(), results[1][0].detach(), rtol=0, atol=2e-6)
+
+
+def test_other_ways_from_a_map_to_a_place() -> None:
+    """One row of three cells, 0, ln 3 and −100: shares of 1:3:0, and of ln 2 : ln 4 : 0, by hand."""
+    maps = torch.tensor([0.0, math.log(3.0), -100.0]).view(1, 1, 1, 3)
+    for heatmap, shares in (("softmax", (1.0, 3.0, 0.0)), ("softplus", (math.log(2), math.log(4), 0.0))):
+        coordinates, peaks = soft_argmax(maps, heatmap=heatmap)
+        x = sum(share * place for share, place in zip(shares, (0.0, 0.5, 1.0), strict=True)) / sum(shares)
+        torch.testing.assert_close(coordinates[0, 0], torch.tensor([x, 0.0]), rtol=0, atol=1e-5)
+        assert peaks.item() == pytest.approx(math.log(4))
+    empty = torch.full((1, 1, 3, 3), -100.0)
+    torch.testing.assert_close(soft_argmax(empty, heatmap="softplus")[0][0, 0], torch.tensor([0.5, 0.5]))

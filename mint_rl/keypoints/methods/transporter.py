@@ -18,6 +18,7 @@ Where this differs from the source:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -62,6 +63,13 @@ class TransporterConfig(MethodConfig):
 
 class Transporter(Method):
     """An encoder Ψ with image features Φ and a decoder."""
+
+    advice = MappingProxyType(
+        {
+            "still": "the frames of a pair may be too alike, which a larger loss.gap mends",
+            "heap": "little else may move, which a larger loss.gap or a smaller loss.sigma mends",
+        }
+    )
 
     def __init__(self, encoder: KeypointEncoder, config: TransporterConfig) -> None:
         super().__init__(encoder)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -65,6 +66,13 @@ class VideoStructureConfig(MethodConfig):
 
 class VideoStructure(Method):
     """An encoder φ_det with features of the first frame and a decoder, together φ_rec."""
+
+    advice = MappingProxyType(
+        {
+            "still": "the frames of a clip may be too alike, which a larger loss.gap mends",
+            "heap": "little else may move within a clip: raise loss.gap or loss.lambda_separation",
+        }
+    )
 
     def __init__(self, encoder: KeypointEncoder, config: VideoStructureConfig) -> None:
         super().__init__(encoder)
