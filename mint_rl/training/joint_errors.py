@@ -1,4 +1,4 @@
-"""`mint-rl keypoints joints`: how far keypoints are from the joints of MAGICAL's robot, beside two controls."""
+"""`mint-rl keypoints joints`: how far keypoints are from the joints of MAGICAL's robot, and controls."""
 
 from __future__ import annotations
 
