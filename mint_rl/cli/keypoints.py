@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from typing import Any
 
 from mint_rl.cli.parser import DONE, Verb
@@ -35,7 +36,26 @@ def _plot(config: Any) -> int:
     return DONE
 
 
+def _joints(options: argparse.Namespace) -> int:
+    from mint_rl.training.joint_errors import joint_errors
+
+    joint_errors(options.encoder, options.env, options.episodes)
+    return DONE
+
+
+def _joints_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("encoder", help="a run folder of method=keypointgan")
+    parser.add_argument("--env", default="MoveToRegion-TestAll", help="MAGICAL environment")
+    parser.add_argument("--episodes", type=int, default=25, help="episodes of 40 frames")
+
+
 VERBS = {
+    "keypoints joints": Verb(
+        "measure how far KeypointGAN's keypoints are from the joints of MAGICAL's robot",
+        ("mint-rl keypoints joints runs/encoder",),
+        _joints,
+        arguments=_joints_arguments,
+    ),
     "keypoints evaluate": Verb(
         "score encoders' keypoints against masks: objects found, tracked and kept",
         (

@@ -34,6 +34,8 @@ from mint_rl.keypoints.encoder_files import encoder_folder, read_config, read_we
 from mint_rl.keypoints.gate import entropy_at
 from mint_rl.keypoints.heatmaps import to_pixels
 from mint_rl.keypoints.resize import resize_frames
+from mint_rl.keypoints.skeleton_network import WIDTHS as SKELETON_WIDTHS
+from mint_rl.keypoints.skeleton_network import SkeletonNetwork
 from mint_rl.keypoints.soft_argmax import soft_argmax
 
 
@@ -74,6 +76,9 @@ class KeypointEncoder(nn.Module):
         first, second, third = self.config.down_strides
         up = self.config.up_strides
         padding = self.config.up_padding
+        if self.config.network == "skeleton":
+            self.network: nn.Sequential = SkeletonNetwork(self.config.in_channels, keypoints)
+            return
         self.network = nn.Sequential(
             *_block(UnfoldConv2d(self.config.in_channels, keypoints, 5, first, padding=1)),
             *_block(nn.Conv2d(keypoints, keypoints, 3, second, padding=1)),
@@ -92,7 +97,10 @@ class KeypointEncoder(nn.Module):
     @property
     def descriptor_dim(self) -> int:
         """D, the features of a descriptor: the channels of its stages together."""
-        return self.num_keypoints * sum(_WIDTHS[stage - 1] for stage in self.config.descriptor_stages)
+        stages = self.config.descriptor_stages
+        if self.config.network == "skeleton":
+            return sum(SKELETON_WIDTHS[stage - 1] for stage in stages)
+        return self.num_keypoints * sum(_WIDTHS[stage - 1] for stage in stages)
 
     def reset_parameters(self) -> None:
         """Xavier-normal weights, zero biases (appendix A.1)."""
@@ -200,6 +208,8 @@ class KeypointEncoder(nn.Module):
     def _maps(self, planes: Tensor) -> list[Tensor]:
         """The feature maps of the network's six stages on normalised frames (N, C, H, W)."""
         # Not len(), which would bind a traced program to one size of batch.
+        if isinstance(self.network, SkeletonNetwork):
+            return self.network.stages(planes)
         alone = planes.shape[0] == 1 and not self.training
         found, maps = [], planes
         for index, layer in enumerate(self.network):

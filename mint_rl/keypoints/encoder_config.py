@@ -14,6 +14,7 @@ from mint_rl.entropy.checks import REGIONS
 from mint_rl.errors import UserError, unknown_name
 from mint_rl.keypoints.soft_argmax import HEATMAPS
 
+NETWORKS = ("convolutions", "skeleton")
 STATUSES = ("peak", "magnitude", "always")
 FORMAT_VERSION = 1  # of `config.json`; files from before it was written count as 0
 STAGES = 6  # of the network: three convolutions and three transposed ones, each followed by BatchNorm
@@ -45,6 +46,7 @@ class EncoderConfig:
     gate_size: int = 9  # side of the box of that mean, pixels
     preprocessing: str = "binarise"  # of frames before their entropy, as in training
     region: int = 3  # side of the region that a pixel's entropy is taken over, as in training
+    network: str = "convolutions"  # or KeypointGAN's, by way of a "skeleton" picture
     heatmap: str = "softplus-softmax"  # how feature maps give places: see `soft_argmax`
     status: str = "peak"  # how they give the status: see `KeypointEncoder`
     descriptor_stages: tuple[int, ...] = (4,)  # of the network's six, whose features descriptors are
@@ -72,7 +74,7 @@ class EncoderConfig:
                 )
         if self.preprocessing not in PREPROCESSINGS:
             raise unknown_name("encoder setting preprocessing", str(self.preprocessing), PREPROCESSINGS)
-        for name, known in (("heatmap", HEATMAPS), ("status", STATUSES)):
+        for name, known in (("network", NETWORKS), ("heatmap", HEATMAPS), ("status", STATUSES)):
             if getattr(self, name) not in known:
                 raise unknown_name(f"encoder setting {name}", str(getattr(self, name)), known)
         if self.region not in REGIONS:
@@ -103,6 +105,8 @@ class EncoderConfig:
             raise UserError(
                 f"encoder setting descriptor_crops is {self.descriptor_crops!r}; it must be true or false"
             )
+        if self.descriptor_crops and self.network == "skeleton":
+            raise UserError("encoder setting descriptor_crops must be false where network is skeleton")
         stages, last = self.descriptor_stages, CROP_STAGES if self.descriptor_crops else STAGES
         if isinstance(stages, list | tuple) and stages:
             object.__setattr__(self, "descriptor_stages", tuple(stages))

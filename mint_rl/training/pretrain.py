@@ -22,6 +22,7 @@ from mint_rl.keypoints.encoder import KeypointEncoder
 from mint_rl.keypoints.encoder_files import CONFIG_FILE as ENCODER_CONFIG_FILE
 from mint_rl.keypoints.encoder_files import read_json_object
 from mint_rl.keypoints.gate import choose_gate
+from mint_rl.training.pose_priors import with_prior
 from mint_rl.training.pretrain_config import PretrainConfig
 from mint_rl.training.pretrain_data import load_videos, split_videos
 from mint_rl.training.pretrain_loop import (
@@ -93,6 +94,7 @@ def _pretrain(
     held_out = VideoPairs(validation, config.preprocessing, config.region, needs) if validation else None
     prepared = time.process_time()
 
+    config = with_prior(config, folder)
     method = new_method(config, pairs.size)
     encoder = method.encoder
     optimiser = torch.optim.Adam(

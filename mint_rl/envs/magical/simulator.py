@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from mint_rl.envs.magical import upstream
 from mint_rl.envs.magical.canvas import SIZE, DisplayList, flatten
 from mint_rl.envs.magical.drawing import Affine, Viewer
@@ -71,6 +74,21 @@ class World:
         )
         blocks = tuple(self._block_state(block) for block in self._blocks)
         return MagicalState(robot, blocks, tuple(self._region_state(region) for region in self._regions))
+
+    def robot_joints(self) -> npt.NDArray[np.float64]:
+        """Where the robot's joints are, (7, 2) in arena units: body, eyes, then elbow and tip of each finger.
+
+        Left comes before right. The elbow is the middle of the end of a finger's upper part, the tip that of
+        its fore part.
+        """
+        body, radius = self._robot.robot_body, self._robot.radius
+        joints = [body.position]
+        joints += [body.local_to_world((side * 0.4 * radius, 0.3 * radius)) for side in (-1, 1)]
+        for side, finger in zip((-1, 1), self._robot.finger_bodies, strict=True):
+            # As MAGICAL makes the fingers; each part begins with the two corners of its far end.
+            for part in self._entities.make_finger_vertices(1.1 * radius, 0.7 * radius, 0.25 * radius, side):
+                joints.append(finger.local_to_world((np.array(part[0]) + np.array(part[1])) / 2))
+        return np.array([(joint[0], joint[1]) for joint in joints])
 
     def _block_state(self, block: Any) -> BlockState:
         position, angle = block.shape_body.position, wrap_angle(block.shape_body.angle)

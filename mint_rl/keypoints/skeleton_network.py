@@ -1,0 +1,95 @@
+"""The network of KeypointGAN's encoder: an image becomes a skeleton picture, the picture K feature maps.
+
+Φ, an image-to-image network, sees the image alone; the regressor η sees the picture alone, so that keypoints
+know no more than what the picture shows (Jakab et al., 2020, section 3).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+WIDTHS = (16, 32, 64, 32, 16, 1)  # channels of Φ's stages, the last of which is the picture
+_REGRESSOR_WIDTH = 32
+
+
+class SkeletonNetwork(nn.Sequential):
+    """Φ and η. The picture has half the image's sides and no bounds; what is drawn is 1, the ground 0.
+
+    Shapes:
+        stages: (N, C, H, W) → Φ's six feature maps and the K maps of η, (N, K, H/2, W/2).
+    """
+
+    def __init__(self, channels: int, num_keypoints: int) -> None:
+        super().__init__()
+        self.translator = UNet(channels, 1, first_stride=2)  # Φ
+        self.regressor = Regressor(num_keypoints)  # η, which follows
+
+    def stages(self, images: Tensor) -> list[Tensor]:
+        """All feature maps, as described."""
+        found = self.translator.stages(images)
+        return [*found, self.regressor(found[-1])]
+
+
+class UNet(nn.Module):
+    """Three stages down, two up with skip connections, a last convolution: (N, I, H, W) → (N, O, h, w)."""
+
+    def __init__(self, inputs: int, outputs: int, first_stride: int = 1) -> None:
+        super().__init__()
+        a, b, c, d, e, _ = WIDTHS
+        self.down = nn.ModuleList(
+            [
+                _block(inputs, a, 5, first_stride),
+                _block(a, b, 3, 2),
+                nn.Sequential(_block(b, c, 3, 2), _block(c, c, 3, 1)),
+            ]
+        )
+        self.up = nn.ModuleList([_block(c + b, d, 3, 1), _block(d + a, e, 3, 1)])
+        self.last = nn.Conv2d(e, outputs, 3, padding=1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.stages(images)[-1]
+
+    def stages(self, images: Tensor) -> list[Tensor]:
+        """The maps after each of the six stages."""
+        found, maps = [], images
+        for layer in self.down:
+            maps = layer(maps)
+            found.append(maps)
+        for layer, skipped in zip(self.up, (found[1], found[0]), strict=True):
+            maps = layer(_joined(maps, skipped))
+            found.append(maps)
+        return [*found, self.last(maps)]
+
+
+class Regressor(nn.Module):
+    """η: pictures (N, 1, h, w) → K feature maps of the same size, each highest at its keypoint."""
+
+    def __init__(self, num_keypoints: int) -> None:
+        super().__init__()
+        width = _REGRESSOR_WIDTH
+        self.first = nn.Sequential(nn.Conv2d(1, width, 5, 2, 2), nn.LeakyReLU(0.1))
+        self.second = nn.Sequential(
+            nn.Conv2d(width, 2 * width, 3, 2, 1),
+            nn.LeakyReLU(0.1),
+            nn.Conv2d(2 * width, 2 * width, 3, 1, 1),
+            nn.LeakyReLU(0.1),
+        )
+        self.third = nn.Sequential(nn.Conv2d(3 * width, width, 3, 1, 1), nn.LeakyReLU(0.1))
+        self.last = nn.Conv2d(width, num_keypoints, 3, 1, 1)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        near = self.first(pictures)
+        maps = self.last(self.third(_joined(self.second(near), near)))
+        return functional.interpolate(maps, pictures.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def _block(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequential:
+    # Not BatchNorm: an adversary's batches of real and drawn pictures have different statistics.
+    convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2)
+    return nn.Sequential(convolution, nn.GroupNorm(4, outputs), nn.LeakyReLU(0.1))
+
+
+def _joined(coarse: Tensor, fine: Tensor) -> Tensor:
+    return torch.cat([functional.interpolate(coarse, fine.shape[-2:], mode="nearest"), fine], 1)
