@@ -211,7 +211,7 @@ def _require_onnx() -> None:
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise UserError("--format onnx needs the extra 'export': pip install 'mint-rl[export]'") from error
+        raise UserError("--format onnx needs the extra 'onnx': pip install 'mint-rl[onnx]'") from error
 
 
 @contextmanager
