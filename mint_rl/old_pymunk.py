@@ -28,7 +28,7 @@ def load_pymunk(user: str, install: str) -> types.ModuleType:
     """
     with (
         _lock,
-        _lost_names(),
+        lost_names(),
         contextlib.redirect_stdout(io.StringIO()),
         warnings.catch_warnings(),
     ):
@@ -45,8 +45,11 @@ def load_pymunk(user: str, install: str) -> types.ModuleType:
 
 
 @contextlib.contextmanager
-def _lost_names() -> Iterator[None]:
-    """Inside the block there are `collections.Sequence` (until Python 3.9) and `imp` (until 3.11)."""
+def lost_names() -> Iterator[None]:
+    """Inside the block there are `collections.Sequence` (until Python 3.9) and `imp` (until 3.11).
+
+    pymunk takes them while it is imported, and so do its modules that it does not import by itself.
+    """
     lacks_sequence, lacks_imp = not hasattr(collections, "Sequence"), "imp" not in sys.modules
     if lacks_sequence:
         collections.Sequence = collections.abc.Sequence  # type: ignore[attr-defined]

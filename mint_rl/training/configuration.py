@@ -70,10 +70,26 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> Any:
             raise unknown_name("policy", value, _POLICIES)
         if key == _GROUPS.get(name) and value.strip("'") not in group_choices(key):
             raise unknown_name(key, value.strip("'"), group_choices(key))
+    overrides = _with_lists(name, overrides)
     try:
         return OmegaConf.to_object(_compose(name, overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise _explain(name, overrides, error) from error
+
+
+def _with_lists(name: str, overrides: Sequence[str]) -> list[str]:
+    """One value for a list, as in data=bouncing, stands for the list of that value."""
+    lists = {setting.key for setting in settings(name, _policy(overrides)) if setting.kind is list}
+    result = []
+    for override in overrides:
+        key, value = override.split("=", 1)
+        alone = key in lists and value.strip() and value.strip() != "null" and value.strip()[0] not in "[$"
+        result.append(f"{key}=[{value}]" if alone else override)
+    return result
+
+
+def _policy(overrides: Sequence[str]) -> str:
+    return next((o.split("=", 1)[1] for o in overrides if o.startswith("policy=")), "interaction")
 
 
 def group_choices(group: str) -> list[str]:
@@ -147,8 +163,9 @@ def _explain(name: str, overrides: Sequence[str], error: Exception) -> UserError
     from_validation = next((e for e in _chain(error) if isinstance(e, UserError)), None)
     if from_validation is not None:
         return from_validation
-    policy = next((o.split("=", 1)[1] for o in overrides if o.startswith("policy=")), "interaction")
-    known = [setting.key for setting in settings(name, policy)] + (["policy"] if name == "bc" else [])
+    known = [setting.key for setting in settings(name, _policy(overrides))] + (
+        ["policy"] if name == "bc" else []
+    )
     for override in overrides:
         key, value = override.split("=", 1)
         if key not in known:

@@ -1,4 +1,4 @@
-"""Pictures of a scene at any size, from the distance of each pixel to each outline: soft edges and exact masks."""
+"""Pictures of a scene at any size, by the distance of each pixel to each outline: soft edges, exact masks."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Painter:
     def draw(self, poses: NDArray[np.float64]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """A frame (H, W, 3) RGB and its mask (H, W): 0 is the table, 1 + n object n.
 
-        poses: (N, 3), x and y in sides, angle in radians; NaN for an object that is not there. A pixel belongs
-        to the object that covers its centre.
+        poses: (N, 3), x and y in sides, angle in radians; NaN for an object that is not there. A pixel
+        belongs to the object that covers its centre.
         """
         frame = self._table.copy()
         mask = np.zeros(self.size, np.uint8)
@@ -48,7 +48,7 @@ class Painter:
         return frame, mask
 
     def _cast(self, frame: NDArray[np.uint8], number: int, pose: NDArray[np.float64]) -> None:
-        moved = pose + (*_SHADOW_AT, 0.0)
+        moved = pose + np.array((*_SHADOW_AT, 0.0))
         box, x, y = self._around(moved, self.things[number].reach + _SHADOW_SOFT)
         depth = self._depth(number, x, y, moved[2])
         share = np.clip(0.5 + depth / (2 * _SHADOW_SOFT), 0, 1)
@@ -67,7 +67,7 @@ class Painter:
         mask[box][depth >= 0] = 1 + number
 
     def _around(self, pose: NDArray[np.float64], reach: float) -> tuple[tuple[slice, slice], Floats, Floats]:
-        """The pixels within `reach` of an object, and how far right (1, w) and below (h, 1) of it they are."""
+        """The pixels within `reach` of an object, how far right (1, w) and how far below (h, 1) of it."""
         slices, offsets = [], []
         for centre, length in ((pose[1], self.size[0]), (pose[0], self.size[1])):
             first = int(np.clip(np.floor((centre - reach) * self._side) - 1, 0, length))
@@ -101,7 +101,7 @@ def _sides(thing: Thing) -> list[tuple[float, float, float]] | None:
 
 
 def _shaded(thing: Thing, x: Floats, y: Floats, depth: Floats) -> Floats:
-    """The colour of each pixel of an object, (h, w, 3) in [0, 1]: darker at its rim; metal has a highlight."""
+    """The colour of each pixel of an object, (h, w, 3) in [0, 1]: a darker rim; metal has a highlight."""
     size = np.float32(thing.radius)
     towards = (x * np.float32(_LIGHT[0]) + y * np.float32(_LIGHT[1])) / size
     rim = 0.7 + 0.3 * np.clip(depth / (0.2 * size), 0, 1)
@@ -110,7 +110,7 @@ def _shaded(thing: Thing, x: Floats, y: Floats, depth: Floats) -> Floats:
     if thing.material == "metal":
         spot_x, spot_y = x / size - np.float32(0.4 * _LIGHT[0]), y / size - np.float32(0.4 * _LIGHT[1])
         colour += (0.6 * np.exp(-(spot_x**2 + spot_y**2) / np.float32(0.3**2)))[..., None]
-    return np.clip(colour, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(colour, 0, 1), np.float32)
 
 
 def _table(size: tuple[int, int], rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -59,7 +59,7 @@ class Thing:
 
 
 def corners(shape: str, radius: float) -> NDArray[np.float64] | None:
-    """The corners (n, 2) of a shape with the area of a disc of `radius`, around the origin; None for a disc."""
+    """The corners (n, 2), about the middle, of a shape as large as a disc of `radius`; None for a disc."""
     if shape == "disc":
         return None
     if shape == "bar":  # twice as long as wide

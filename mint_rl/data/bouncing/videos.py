@@ -1,13 +1,13 @@
 """The videos of the set, one for every seed: what is drawn on the table, moved and painted.
 
-A set in a word: `bouncing`, or with settings `bouncing:frames=256,objects=8,shadows=false`. Videos to train on
-have the seeds from 0 on, videos to test on those from `TEST_SEED` on, so no video is in both.
+A set in a word: `bouncing`, or with settings `bouncing:frames=256,objects=8,shadows=false`. Videos to train
+on have the seeds from 0 on, videos to test on those from `TEST_SEED` on, so no video is in both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -58,7 +58,8 @@ def parse_bouncing(word: str) -> BouncingConfig:
 
     Raises `UserError` for a setting that there is not, or a value that it cannot have.
     """
-    config = BouncingConfig()
+    changes: dict[str, int] = {}
+    shadows = True
     for part in filter(None, word.removeprefix(NAME).removeprefix(":").split(",")):
         key, _, value = part.partition("=")
         if key not in _SETTINGS:
@@ -66,12 +67,12 @@ def parse_bouncing(word: str) -> BouncingConfig:
         if key == "shadows":
             if value not in ("true", "false"):
                 raise UserError(f"'{word}' sets shadows to '{value}': write true or false")
-            config = replace(config, shadows=value == "true")
-            continue
-        if not value.isdecimal():
+            shadows = value == "true"
+        elif value.isdecimal():
+            changes[key] = int(value)
+        else:
             raise UserError(f"'{word}' sets {key} to '{value}', which is no whole number")
-        config = replace(config, **{key: int(value)})
-    return config
+    return BouncingConfig(**changes, shadows=shadows)
 
 
 class BouncingVideo:
@@ -122,7 +123,8 @@ def masked_bouncing(
     """
     if seed < TEST_SEED:
         raise UserError(
-            f"the videos of {NAME} below the seed {TEST_SEED} are for training: test from there on, got {seed}"
+            f"the videos of {NAME} with seeds below {TEST_SEED} are those to train on: test on seeds from "
+            f"there on, got {seed}"
         )
     yield from map(partial(bouncing_video, size=size, config=config), range(seed, seed + number))
 
@@ -144,32 +146,37 @@ def chosen_frames(frames: int, fps: float | None, stride: int, most: int | None)
 def _lively_scene(
     seed: int, table: tuple[float, float], config: BouncingConfig
 ) -> tuple[tuple[Thing, ...], Motion]:
-    """The first scene drawn from a seed in which something enters, leaves and collides in sight.
+    """The first scene drawn from a seed in which objects enter, leave and collide, and one is always there.
 
-    Short videos may have no time for it: then it is the scene in which most of the three happens.
+    Short videos may have no time for it: then it is the scene in which most of the four is so.
     """
     best: tuple[int, tuple[Thing, ...], Motion] | None = None
     for attempt in range(_ATTEMPTS):
         rng = np.random.default_rng((1, seed, attempt))
         things = draw_scene(rng, table, config.frames, config.objects)
         motion = simulate(things, table, config.frames)
-        happens = _happenings(things, motion, table)
-        if best is None or happens > best[0]:
-            best = happens, things, motion
-        if happens == 3:
+        lively = sum(_happenings(things, motion, table))
+        if best is None or lively > best[0]:
+            best = lively, things, motion
+        if lively == 4:
             break
     assert best is not None
     return best[1:]
 
 
-def _happenings(things: tuple[Thing, ...], motion: Motion, table: tuple[float, float]) -> int:
-    """How many of the three happen: something wholly inside came from outside; leaves; two collide inside."""
-    places = motion.poses[..., :2]
-    with np.errstate(invalid="ignore"):
-        reach = np.array([thing.reach for thing in things])[:, None]
-        inside = ((places > reach) & (places < np.array(table) - reach)).all(-1)
-        middle = ((places > 0) & (places < np.array(table))).all(-1)
-    enters = (inside.any(0) & ~motion.present[0]).any()
-    leaves = (inside.any(0) & ~motion.present[-1]).any()
-    collides = any(middle[frame, first] and middle[frame, second] for frame, first, second in motion.hits)
-    return int(enters) + int(leaves) + int(collides)
+def _happenings(things: tuple[Thing, ...], motion: Motion, table: tuple[float, float]) -> list[bool]:
+    """Whether an object enters, and one leaves; two collide in sight; at least one is in sight all the time.
+
+    What enters or leaves has been inside as a whole, and is in sight where its middle is.
+    """
+    there = motion.present
+    places = np.where(there[..., None], motion.poses[..., :2], -1.0)
+    reach = np.array([thing.reach for thing in things])[:, None]
+    inside = ((places > reach) & (places < np.array(table) - reach)).all(-1).any(0)
+    seen = np.all((places > 0) & (places < np.array(table)), axis=-1)
+    return [
+        bool(np.any(inside & ~there[0])),
+        bool(np.any(inside & ~there[-1])),
+        any(seen[frame, first] and seen[frame, second] for frame, first, second in motion.hits),
+        bool(np.all(np.any(seen, axis=1))),
+    ]

@@ -23,7 +23,7 @@ import gymnasium
 from mint_rl.envs.magical import drawing
 from mint_rl.envs.magical.names import TABLE
 from mint_rl.errors import UserError
-from mint_rl.old_pymunk import load_pymunk
+from mint_rl.old_pymunk import load_pymunk, lost_names
 
 INSTALL = "pip install --no-deps magical-il==0.0.1a4 && pip install 'mint-rl[magical]'"
 
@@ -45,7 +45,7 @@ def load() -> dict[str, types.ModuleType]:
 def _import_privately(folder: str) -> dict[str, types.ModuleType]:
     paths = {"entities": "magical.entities", "style": "magical.style"}
     paths |= {task.module: f"magical.benchmarks.{task.module}" for task in TABLE.values()}
-    with _stand_ins(folder):
+    with _stand_ins(folder), lost_names():
         try:
             load_pymunk("MAGICAL", INSTALL)
             return {name: importlib.import_module(path) for name, path in paths.items()}
