@@ -83,8 +83,10 @@ def _with_lists(name: str, overrides: Sequence[str]) -> list[str]:
     result = []
     for override in overrides:
         key, value = override.split("=", 1)
-        alone = key in lists and value.strip() and value.strip() != "null" and value.strip()[0] not in "[$"
-        result.append(f"{key}=[{value}]" if alone else override)
+        if key in lists and not re.match(r"\s*(\[|\$|null$|$)", value):
+            quoted = value if value.strip()[0] in "\"'" else "'" + value.replace("'", "\\'") + "'"
+            override = f"{key}=[{quoted}]"
+        result.append(override)
     return result
 
 

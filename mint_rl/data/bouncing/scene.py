@@ -28,7 +28,7 @@ MATERIALS = ("rubber", "metal")
 RADII = (0.062, 0.078, 0.096)  # of the disc that has the object's area
 MEAN_AREA = math.pi * sum(radius**2 for radius in RADII) / len(RADII)
 
-_FEWEST = 4  # objects of a video
+_FEWEST = 5  # objects of a video
 _MOVING = 0.3  # share of those there from the beginning that move
 _AIMED = 0.7  # share of those which come that are sent towards another
 _SPEEDS = (0.45, 0.95)
@@ -79,7 +79,8 @@ def draw_scene(
     table: width and height in sides. Some lie there, some move, and at least one enters later.
     """
     number = int(rng.integers(min(_FEWEST, most), most + 1))
-    entering = int(rng.integers(1, max(number - 1, 2)))
+    fewest = min(2, number - 1)  # to enter
+    entering = int(rng.integers(fewest, max(number - 2, fewest) + 1))
     every = [(shape, colour, material) for shape in SHAPES for colour in COLOURS for material in MATERIALS]
     looks = [every[index] for index in rng.permutation(len(every))[:number]]
     there: list[Thing] = []

@@ -36,7 +36,7 @@ class BouncingConfig:
     """What a set's videos have in common. Raises `UserError` for values that cannot be."""
 
     frames: int = 128  # of each video, at 25 a second: as long as CLEVRER's
-    objects: int = 6  # at most so many in a video, and 4 or more where there may be
+    objects: int = 7  # at most so many in a video, and 5 or more where there may be
     shadows: bool = True
 
     def __post_init__(self) -> None:
