@@ -17,7 +17,7 @@ RATE = 25.0  # frames a second
 INSTALL = "pip install 'mint-rl[magical]'"
 
 _STEPS = 4  # of the physics in a frame
-_ELASTICITY, _FRICTION = 0.85, 0.4  # between objects
+_ELASTICITY, _FRICTION = 0.85, 0.4  # of each object; between two it is their product
 _DENSITY = {"rubber": 1.0, "metal": 2.0}
 _SLOWING = {"rubber": 0.12, "metal": 0.05}  # by the table, sides / s²
 _GONE = 0.01  # how far beyond the border an object is taken away
