@@ -28,7 +28,7 @@ TEST_SEED = 500_000
 
 _SETTINGS = ("frames", "objects", "shadows")
 _MOST_OBJECTS = 12
-_ATTEMPTS = 30
+_ATTEMPTS = 10
 
 
 @dataclass(frozen=True)
