@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from mint_rl.cli import VERBS, main
+from mint_rl.errors import UserError
+from mint_rl.training.configuration import load_config
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -93,6 +95,32 @@ def test_settings_behind_a_flag_with_many_values_are_settings(monkeypatch: pytes
     assert main(["pretrain", "--data", "clips", "more/a=b.mp4", "steps=20", "loss.sigma=7"]) == 0
     assert (seen[0].data, seen[0].steps, seen[0].loss.sigma) == (["clips", "more/a=b.mp4"], 20, 7)
     assert main(["pretrain", "--data", "steps=20"]) == 2
+
+
+def test_one_word_is_a_list_of_one() -> None:
+    for written, meant in (
+        ("data=bouncing", ["bouncing"]),
+        ("data=bouncing:frames=9,objects=3", ["bouncing:frames=9,objects=3"]),
+        ("data='my clips'", ["my clips"]),
+        ("data=[a,b]", ["a", "b"]),
+        ("data=[]", []),
+    ):
+        assert load_config("pretrain", [written]).data == meant
+    assert load_config("dynamics", ["horizons=5"]).horizons == [5]
+    with pytest.raises(UserError, match="cannot set horizons to"):
+        load_config("dynamics", ["horizons=far"])
+
+
+def test_pretraining_on_bouncing_objects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    out = str(tmp_path / "encoder")
+    words = ("data=bouncing:frames=8", "--max-videos", "3", "steps=2", "pairs=2", "--size", "40x60")
+    assert main(["pretrain", *words, "--out", out]) == 0
+    assert "14 pairs of frames" in capsys.readouterr().out
+    assert main(["keypoints", "plot", out, "bouncing:frames=8", "--out", str(tmp_path / "plots")]) == 0
+    assert (tmp_path / "plots" / "active.png").stat().st_size > 0
 
 
 def test_paths_with_reserved_characters_arrive_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:

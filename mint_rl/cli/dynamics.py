@@ -23,6 +23,7 @@ VERBS = {
             "mint-rl dynamics --out runs/dynamics",
             "mint-rl dynamics --actions --envs MakeLine-TestJitter --seed 1 --out runs/told",
             "mint-rl dynamics --data clips/ --encoder runs/encoder --horizons 1 5 25",
+            "mint-rl dynamics --data bouncing --max-videos 100 --stride 4 --encoder runs/bouncing",
             "mint-rl dynamics --data demos/human.hdf5 --actions network.rounds=2",
         ),
         _dynamics,

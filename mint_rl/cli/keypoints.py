@@ -62,6 +62,7 @@ VERBS = {
             "mint-rl keypoints evaluate magical",
             "mint-rl keypoints evaluate runs/encoder magical:gamma=12,gate=none --variants Demo",
             "mint-rl keypoints evaluate magical --data demos/human.hdf5 --out runs/human.json",
+            "mint-rl keypoints evaluate runs/bouncing --data bouncing --max-videos 100",
         ),
         _evaluate,
         config="keypoint_evaluation",
@@ -94,6 +95,7 @@ VERBS = {
         (
             "mint-rl keypoints plot magical MakeLine-TestAll",
             "mint-rl keypoints plot runs/encoder holiday.mp4 --out runs/holiday",
+            "mint-rl keypoints plot runs/bouncing bouncing --out runs/come-and-go",
         ),
         _plot,
         config="keypoint_plot",

@@ -60,6 +60,7 @@ VERBS = {
         (
             "mint-rl pretrain --out runs/encoder",
             "mint-rl pretrain --data clips/ --size 160x240 --fps 10 --out runs/clips",
+            "mint-rl pretrain --data bouncing --max-videos 20 --out runs/bouncing",
             "mint-rl pretrain --data demos/MoveToCorner-Demo.hdf5 --seed 1 --out runs/corner loss.sigma=7",
             "mint-rl pretrain --out runs/encoder --resume",
             "mint-rl pretrain --method transporter --out runs/transporter loss.gap=20",

@@ -75,10 +75,35 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> Any:
             raise unknown_name("policy", value, _POLICIES)
         if key == _GROUPS.get(name) and value.strip("'") not in group_choices(key):
             raise unknown_name(key, value.strip("'"), group_choices(key))
+    overrides = _with_lists(name, overrides)
     try:
         return OmegaConf.to_object(_compose(name, overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise _explain(name, overrides, error) from error
+
+
+def _with_lists(name: str, overrides: Sequence[str]) -> list[str]:
+    """One value for a list, as in data=bouncing, stands for the list of that value."""
+    lists = {
+        setting.key for setting in settings(name, _choice(_chosen(name, overrides))) if setting.kind is list
+    }
+    result = []
+    for override in overrides:
+        key, value = override.split("=", 1)
+        if key in lists and not re.match(r"\s*(\[|\$|null$|$)", value):
+            quoted = value if value.strip()[0] in "\"'" else "'" + value.replace("'", "\\'") + "'"
+            override = f"{key}=[{quoted}]"
+        result.append(override)
+    return result
+
+
+def _chosen(name: str, overrides: Sequence[str]) -> list[str]:
+    """The overrides that decide which nested settings there are."""
+    return [override for override in overrides if override.split("=", 1)[0] == _CHOSEN_BY.get(name)]
+
+
+def _choice(chosen: Sequence[str]) -> str | None:
+    return chosen[0].split("=", 1)[1].strip("'") if chosen else None
 
 
 def group_choices(group: str) -> list[str]:
@@ -185,10 +210,9 @@ def _explain(name: str, overrides: Sequence[str], error: Exception) -> UserError
     from_validation = next((e for e in _chain(error) if isinstance(e, UserError)), None)
     if from_validation is not None:
         return from_validation
-    group = _CHOSEN_BY.get(name, "")
-    chosen = [override for override in overrides if group and override.startswith(f"{group}=")]
-    choice = chosen[0].split("=", 1)[1].strip("'") if chosen else None
-    known = [setting.key for setting in settings(name, choice)] + (["policy"] if name == "bc" else [])
+    chosen = _chosen(name, overrides)
+    known = [setting.key for setting in settings(name, _choice(chosen))]
+    known += ["policy"] if name == "bc" else []
     for override in overrides:
         key, value = override.split("=", 1)
         if key not in known:

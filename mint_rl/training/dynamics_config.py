@@ -19,7 +19,7 @@ class DynamicsConfig(VideoConfig):
     """Everything that decides a run: which videos, which keypoints, which network, how it is trained."""
 
     data: list[str] = option(
-        [], "videos, folders, demonstrations, CLEVRER with proposals; none: rollouts of MAGICAL"
+        [], "videos, folders, demonstrations, CLEVRER with proposals, bouncing; none: rollouts of MAGICAL"
     )
     size: str | None = option(None, "height x width of the frames, say 96x96; none: as the encoder's")
     envs: list[str] = option(
@@ -27,7 +27,7 @@ class DynamicsConfig(VideoConfig):
         "environments of these rollouts, tasks of MAGICAL with or without variant",
     )
     episodes: int = option(20, "rollouts of each environment to train on")
-    test_episodes: int = option(10, "rollouts of each environment to test on")
+    test_episodes: int = option(10, "rollouts of each environment, or videos of bouncing, to test on")
     behaviour: str = option("auto", "who acts: expert, explorer, or auto: the expert where a task has one")
     noise: float = option(VIDEO_NOISE, "probability of a random step of the expert's")
     encoder: str = option("magical", "shipped name, run folder, hub id or the authors' .pt file")
@@ -50,7 +50,9 @@ class DynamicsConfig(VideoConfig):
     validate_every: int = option(100, "steps between looks at the held-out videos; the best step is kept")
     patience: int = option(4, "stop after so many looks without a better one")
     validation_share: float = option(0.1, "share of the training videos that is held out, at least one")
-    test_share: float = option(0.2, "share of the videos in data that is tested on, at least one")
+    test_share: float = option(
+        0.2, "share of the videos in data, but bouncing, that is tested on, at least one"
+    )
     threads: int = option(1, "CPU threads: the numbers of a run depend on it")
     device: str = option("cpu", "where to train: cpu, cuda or cuda:<number>")
 

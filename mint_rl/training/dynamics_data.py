@@ -12,6 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mint_rl.data.bouncing.videos import (
+    NAME,
+    TEST_SEED,
+    chosen_frames,
+    is_bouncing,
+    masked_bouncing,
+    parse_bouncing,
+)
 from mint_rl.data.demonstrations import NUM_ACTIONS, Demonstration, DemonstrationSet, read_demonstrations
 from mint_rl.data.masked_video import MaskedVideo
 from mint_rl.data.videos import open_videos
@@ -66,9 +74,10 @@ class Source(NamedTuple):
 def load_data(config: DynamicsConfig, encoder: KeypointEncoder, say: Say = print) -> DynamicsData:
     """Videos of `config.data`, or rollouts of MAGICAL, as keypoints; split by whole videos.
 
-    Of MAGICAL's rollouts, those to test on have their own seeds, the same for every run; of `config.data` a
-    share drawn by the seed is tested on. Videos that are too short for a window and the frame after it are
-    left out. Raises `UserError` where too few are left, or actions are wanted that nobody knows.
+    MAGICAL's rollouts and the videos of bouncing that are tested on have their own seeds, the same for every
+    run; of what else is in `config.data` a share drawn by the seed is tested on. Videos that are too short
+    for a window and the frame after it are left out. Raises `UserError` where too few are left, or actions
+    are wanted that nobody knows.
     """
     encoding = Encoding(encoder, config.descriptors)
     if not config.data:
@@ -76,16 +85,37 @@ def load_data(config: DynamicsConfig, encoder: KeypointEncoder, say: Say = print
         test = _encoded(_rollouts(config, HELD_OUT_SEED, config.test_episodes), encoding, config, say)
         rest = training
     else:
-        videos = _encoded(_videos(config, encoder.config.image_size, say), encoding, config, say)
+        rest, test = _of_data(config, encoding, config.frame_size or encoder.config.image_size, say)
+    training, validation = _split(rest, config.validation_share, config.seed + 1)
+    encoding.trim()
+    return DynamicsData(training, validation, test)
+
+
+def _of_data(
+    config: DynamicsConfig, encoding: Encoding, size: tuple[int, int], say: Say
+) -> tuple[list[KeypointVideo], list[KeypointVideo]]:
+    """The videos in `config.data` to train on and to test on; made and plain ones are read in this size."""
+    rest: list[KeypointVideo] = []
+    test: list[KeypointVideo] = []
+    made = [source for source in config.data if is_bouncing(source)]
+    given = [source for source in config.data if not is_bouncing(source)]
+    if given:
+        videos = _encoded(_videos(config, given, size, say), encoding, config, say)
         if len(videos) < 3:
             raise UserError(
                 f"dynamics need at least 3 videos of more than {config.history} frames, one to train on, one "
                 f"to stop by and one to test on, but there are {len(videos)}: give more"
             )
         rest, test = _split(videos, config.test_share, config.seed)
-    training, validation = _split(rest, config.validation_share, config.seed + 1)
-    encoding.trim()
-    return DynamicsData(training, validation, test)
+    if made:
+        rest = rest + _encoded(_plain(config, made, size, NAME, say), encoding, config, say)
+        test = test + _encoded(_made_tests(config, made, size), encoding, config, say)
+        if not test:
+            raise UserError(
+                f"the videos of {NAME} have no more frames than the window of {config.history}: make them "
+                "longer, or --history smaller"
+            )
+    return rest, test
 
 
 def _rollouts(config: DynamicsConfig, seed: int, episodes: int) -> Iterator[Source]:
@@ -94,13 +124,21 @@ def _rollouts(config: DynamicsConfig, seed: int, episodes: int) -> Iterator[Sour
             yield _masked(video)
 
 
-def _videos(config: DynamicsConfig, image_size: tuple[int, int], say: Say) -> Iterator[Source]:
-    """The videos in `config.data`, with masks and actions where these are known.
+def _made_tests(config: DynamicsConfig, words: Sequence[str], size: tuple[int, int]) -> Iterator[Source]:
+    """The videos of bouncing to test on, with masks."""
+    for word in words:
+        settings = parse_bouncing(word)
+        chosen = chosen_frames(settings.frames, config.fps, config.stride, config.max_frames)
+        for video in masked_bouncing(config.test_episodes, TEST_SEED, size, settings):
+            yield Source(NAME, video.frames[chosen], None, video.masks[chosen], video.objects)
 
-    Where no size is asked for, frames are read in that of the encoder's images.
-    """
+
+def _videos(
+    config: DynamicsConfig, sources: Sequence[str], size: tuple[int, int], say: Say
+) -> Iterator[Source]:
+    """Videos that lie on disk, with masks and actions where these are known."""
     plain = []
-    for path in map(Path, config.data):
+    for path in map(Path, sources):
         if path.suffix.lower() in DEMONSTRATION_SUFFIXES:
             yield from _demonstrations(read_demonstrations(path), config, say)
         elif path.is_dir() and any(is_proposal(file) for file in path.rglob("*.json")):
@@ -113,10 +151,17 @@ def _videos(config: DynamicsConfig, image_size: tuple[int, int], say: Say) -> It
         else:
             plain.append(str(path))
     if plain:
-        settings = {name: getattr(config, name) for name in VideoConfig.__dataclass_fields__}
-        settings |= {"data": plain, "size": config.size or "{}x{}".format(*image_size)}
-        for frames in open_videos(VideoConfig(**settings), say):
-            yield Source("videos", frames)
+        yield from _plain(config, plain, size, "videos", say)
+
+
+def _plain(
+    config: DynamicsConfig, sources: Sequence[str], size: tuple[int, int], name: str, say: Say
+) -> Iterator[Source]:
+    """Videos without masks, by way of the cache."""
+    settings = {name: getattr(config, name) for name in VideoConfig.__dataclass_fields__}
+    settings |= {"data": list(sources), "size": "{}x{}".format(*size)}
+    for frames in open_videos(VideoConfig(**settings), say):
+        yield Source(name, frames)
 
 
 def _demonstrations(found: DemonstrationSet, config: DynamicsConfig, say: Say) -> Iterator[Source]:

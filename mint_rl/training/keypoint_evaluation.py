@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from mint_rl.data.bouncing.videos import TEST_VIDEOS, is_bouncing, masked_bouncing, parse_bouncing
 from mint_rl.data.demonstrations import read_demonstrations
 from mint_rl.data.masked_video import MaskedVideo
 from mint_rl.data.videos.clevrer import masked_clevrer
+from mint_rl.data.videos.config import parse_size
 from mint_rl.envs.magical.colour_masks import colour_masked
 from mint_rl.envs.magical.experts import EXPERT_TASKS
 from mint_rl.envs.magical.masked_videos import BEHAVIOURS, masked_episodes
@@ -38,9 +40,14 @@ class KeypointEvaluationConfig:
         [], "shipped names, run folders or the authors' .pt files, each perhaps with :gamma=15,gate=none"
     )
     data: list[str] = option(
-        [], "videos with masks: folders of CLEVRER, demonstration files; none: episodes of MAGICAL"
+        [], "videos with masks: folders of CLEVRER, demonstration files, bouncing; none: episodes of MAGICAL"
     )
-    max_videos: int | None = option(None, "of each folder or file in data, at most so many; none: all")
+    max_videos: int | None = option(
+        None, f"of each folder or file in data, at most so many; none: all, and {TEST_VIDEOS} of bouncing"
+    )
+    size: str | None = option(
+        None, "height x width of the videos of bouncing, say 320x480; none: as the first encoder's images"
+    )
     tasks: list[str] = option(
         [], "MAGICAL tasks; none: those with a scripted expert on Demo, all on the Test variants"
     )
@@ -48,7 +55,9 @@ class KeypointEvaluationConfig:
         ["Demo", "TestJitter", "TestLayout", "TestAll"], "their variants; tasks without one are left out"
     )
     episodes: int = option(25, "episodes of each environment")
-    seed: int = option(HELD_OUT_SEED, "seed of the first episode; the next ones count up")
+    seed: int = option(
+        HELD_OUT_SEED, "seed of the first episode or video of bouncing; the next ones count up"
+    )
     behaviour: str = option("auto", "expert, explorer, or auto: the expert where a task has one")
     noise: float = option(VIDEO_NOISE, "probability of a random step of the expert's")
     resolution: int = option(96, "side of MAGICAL's frames in pixels; encoders resize them to theirs")
@@ -60,6 +69,8 @@ class KeypointEvaluationConfig:
         for name, value in (("episodes", self.episodes), ("max_videos", self.max_videos)):
             if value is not None and value < 1:
                 raise UserError(f"the option '{name}' must be at least 1, got {value}")
+        if self.size is not None:
+            parse_size(self.size)
         if not 0 <= self.seed < 2**31:
             raise UserError(f"the option 'seed' must be from 0 to 2147483647, got {self.seed}")
         if self.behaviour not in BEHAVIOURS:
@@ -124,7 +135,7 @@ def run_keypoint_evaluation(
         writable_folder(Path(config.out).parent)
     encoders = {word: load_with_settings(word) for word in config.encoders}
     with cpu_threads(1):
-        scores = evaluate_keypoints(encoders, _videos(config))
+        scores = evaluate_keypoints(encoders, _videos(config, next(iter(encoders.values()))))
     baseline = scores[0]
     others: Sequence[EncoderScores | None] = [None] + [baseline] * (len(scores) - 1)
     for found, other in zip(scores, others, strict=True):
@@ -145,12 +156,13 @@ def run_keypoint_evaluation(
     return scores
 
 
-def _videos(config: KeypointEvaluationConfig) -> Iterator[MaskedVideo]:
-    """What to evaluate on, one video at a time, under a progress bar."""
+def _videos(config: KeypointEvaluationConfig, first: KeypointEncoder) -> Iterator[MaskedVideo]:
+    """What to evaluate on, one video at a time; made ones are as large as the images of `first`."""
     from tqdm import tqdm
 
     if config.data:
-        videos = (video for path in config.data for video in _read(Path(path), config.max_videos))
+        size = parse_size(config.size) if config.size else first.config.image_size
+        videos = (video for source in config.data for video in _read(source, config, size))
         yield from tqdm(videos, desc="evaluating", unit="video", delay=0.3)
         return
     environments = config.environments()
@@ -165,9 +177,12 @@ def _videos(config: KeypointEvaluationConfig) -> Iterator[MaskedVideo]:
                 bar.update(len(video))
 
 
-def _read(path: Path, most: int | None) -> Iterator[MaskedVideo]:
-    """Videos with masks: CLEVRER's proposals from a folder, or demonstrations masked by colour."""
-    if path.is_dir():
-        yield from masked_clevrer(path, most)
+def _read(source: str, config: KeypointEvaluationConfig, size: tuple[int, int]) -> Iterator[MaskedVideo]:
+    """Videos with masks: made ones, CLEVRER's proposals from a folder, or demonstrations masked by colour."""
+    most = config.max_videos
+    if is_bouncing(source):
+        yield from masked_bouncing(most or TEST_VIDEOS, config.seed, size, parse_bouncing(source))
+    elif Path(source).is_dir():
+        yield from masked_clevrer(source, most)
     else:
-        yield from colour_masked(read_demonstrations(path))[:most]
+        yield from colour_masked(read_demonstrations(Path(source)))[:most]

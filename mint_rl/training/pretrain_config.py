@@ -20,7 +20,9 @@ class PretrainConfig(VideoConfig):
     """Everything that decides a pretraining run."""
 
     data: list[str] = option(
-        [], "videos, folders of videos or images, lists of paths, data sets; none: rollouts of MAGICAL"
+        [],
+        "videos, folders of videos or images, lists of paths, data sets, bouncing (videos that are made); "
+        "none: rollouts of MAGICAL",
     )
     env: str | None = option(None, "instead of data, frames of an environment: any gymnasium id, or MakeLine")
     rollouts: int = option(3, "episodes of each of MAGICAL's tasks, where neither data nor env is given")

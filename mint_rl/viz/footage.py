@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mint_rl.data.bouncing.motion import RATE
+from mint_rl.data.bouncing.videos import TEST_SEED, is_bouncing, masked_bouncing, parse_bouncing
 from mint_rl.data.masked_video import MaskedVideo
 from mint_rl.data.videos.clevrer import is_proposal, masked_clevrer
 from mint_rl.data.videos.clips import VIDEO_SUFFIXES, BrokenVideo, Clip
@@ -21,6 +23,7 @@ from mint_rl.envs.magical.simulator import FRAMES_PER_SECOND
 from mint_rl.errors import UserError
 
 _MAGICAL_SIDE = 384  # as it is drawn; encoders average it to their own size
+_MADE_SIDE = 384  # at most, of the longer side, unless the encoder's images are larger
 _SUFFIXES = (*VIDEO_SUFFIXES, *DEMONSTRATION_SUFFIXES, *LIST_SUFFIXES)
 _CLEVRER_RATE = 25.0
 _IMAGES_PER_SECOND = 10.0  # of images in a folder, which do not say
@@ -36,18 +39,32 @@ class Footage:
     visible: NDArray[np.int64] | None = None  # (T,) objects in sight, where that is known
 
 
-def open_footage(source: str, videos: int = 1, seed: int = 0, behaviour: str = "auto") -> Iterator[Footage]:
+def open_footage(
+    source: str,
+    videos: int = 1,
+    seed: int = 0,
+    behaviour: str = "auto",
+    image_size: tuple[int, int] = (96, 96),
+) -> Iterator[Footage]:
     """The first `videos` videos of a source, one at a time.
 
     source: what `mint-rl pretrain --data` takes (a video file, a folder, a file of demonstrations), or an
         environment: a MAGICAL task with or without variant, or the id of any gymnasium environment that draws
-        itself, where actions are random.
-    seed: of the first episode of an environment; the next ones count up.
+        itself, where actions are random. Of bouncing it is videos to test on.
+    seed: of the first episode of an environment, or counted from the first of bouncing's videos to test on;
+        the next ones count up.
     behaviour: in MAGICAL, see `masked_episodes`.
+    image_size: of the encoder's images, height and width: bouncing's videos are made in their shape.
 
     Raises `UserError` for a source that is none of these or cannot be read.
     """
-    if Path(source).is_dir() and any(is_proposal(path) for path in Path(source).rglob("*.json")):
+    if is_bouncing(source):
+        larger = max(1, _MADE_SIDE // max(image_size))
+        size = larger * image_size[0], larger * image_size[1]
+        made = masked_bouncing(videos, TEST_SEED + seed, size, parse_bouncing(source))
+        for number, video in enumerate(made, start=seed):
+            yield _masked(video, f"{source}, test video {number}", RATE)
+    elif Path(source).is_dir() and any(is_proposal(path) for path in Path(source).rglob("*.json")):
         for video in masked_clevrer(source, videos):
             yield _masked(video, f"{video.name} in {source}", _CLEVRER_RATE)
     elif Path(source).exists() or Path(source).suffix.lower() in _SUFFIXES:

@@ -31,10 +31,12 @@ class KeypointPlotConfig:
     """Which encoder to look into, and on what."""
 
     encoder: str = option("", "shipped name, run folder or the authors' .pt file")
-    source: str = option("", "video, folder, demonstrations (.hdf5), or environment such as MakeLine-TestAll")
+    source: str = option(
+        "", "video, folder, demonstrations (.hdf5), bouncing, or environment such as MakeLine-TestAll"
+    )
     out: str = option("runs/plots", "the folder for the plots")
     frames: int = option(400, "at most so many frames of the video")
-    seed: int = option(0, "of the episode of an environment")
+    seed: int = option(0, "of the episode of an environment, or number of the test video of bouncing")
     behaviour: str = option("auto", "in MAGICAL: expert, explorer, or auto: the expert where there is one")
 
     def __post_init__(self) -> None:
@@ -55,7 +57,7 @@ def plot_keypoints(config: KeypointPlotConfig, say: Callable[[str], None] = prin
     if not config.encoder or not config.source:
         raise UserError("which encoder, on what? for instance: mint-rl keypoints plot magical MakeLine")
     encoder = load_with_settings(config.encoder)
-    footage = next(open_footage(config.source, 1, config.seed, config.behaviour))
+    footage = next(open_footage(config.source, 1, config.seed, config.behaviour, encoder.config.image_size))
     folder = writable_folder(config.out)
     frames = list(islice(footage.frames, config.frames))
     if len(frames) < 2:

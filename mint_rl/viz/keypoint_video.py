@@ -32,7 +32,9 @@ class KeypointVideoConfig:
     """Which keypoints to look at, on what, and how they are drawn."""
 
     encoder: str = option("", "shipped name, run folder or the authors' .pt file")
-    source: str = option("", "video, folder, demonstrations (.hdf5), or environment such as MakeLine-TestAll")
+    source: str = option(
+        "", "video, folder, demonstrations (.hdf5), bouncing, or environment such as MakeLine-TestAll"
+    )
     out: str | None = option(None, "the video to write, *.mp4; none: runs/keypoints-<source>.mp4")
     size: int = option(384, "longer side of the video in pixels")
     videos: int = option(1, "how many videos of a folder, or episodes of an environment, one after another")
@@ -41,7 +43,7 @@ class KeypointVideoConfig:
     trail: int = option(8, "length of the trails in frames; 0: none")
     labels: bool = option(True, "write the keypoints' numbers beside them")
     inactive: bool = option(False, "show inactive keypoints as circles")
-    seed: int = option(0, "of the first episode of an environment")
+    seed: int = option(0, "of the first episode of an environment, or number of the test video of bouncing")
     behaviour: str = option("auto", "in MAGICAL: expert, explorer, or auto: the expert where there is one")
 
     def __post_init__(self) -> None:
@@ -71,7 +73,8 @@ def keypoint_video(config: KeypointVideoConfig, say: Callable[[str], None] = pri
     if target.suffix.lower() != ".mp4":
         raise UserError(f"videos are written as .mp4, not as '{target.name}'")
     encoder = load_with_settings(config.encoder)
-    footage = open_footage(config.source, config.videos, config.seed, config.behaviour)
+    size = encoder.config.image_size
+    footage = open_footage(config.source, config.videos, config.seed, config.behaviour, size)
     first = next(footage)
     writable_folder(target.parent)
     active: list[int] = []

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from mint_rl.data.bouncing import TEST_SEED, BouncingConfig, bouncing_video
 from mint_rl.data.demonstrations import DemonstrationSet, write_demonstrations
 from mint_rl.envs.magical.masked_videos import masked_episodes
 from mint_rl.envs.magical.recording import record_demonstrations
@@ -132,3 +133,19 @@ def test_what_cannot_be_learned_from(
         load_data(config("nowhere"), encoder)
     with pytest.raises(UserError, match=r"'nowhere.hdf5' does not exist"):
         load_data(config("nowhere.hdf5"), encoder)
+
+
+def test_bouncing_objects(encoder: KeypointEncoder, tmp_path: Path) -> None:
+    settings = config("bouncing:frames=12", max_videos=3, test_episodes=2, stride=2, descriptors=False)
+    data = load_data(settings, encoder)
+    assert [len(part) for part in data] == [2, 1, 2]
+    expected = bouncing_video(TEST_SEED, config=BouncingConfig(frames=12))
+    test = data.test[0]
+    assert np.array_equal(test.frames, expected.frames[::2])
+    assert test.masks is not None
+    assert np.array_equal(test.masks, expected.masks[::2])
+    assert (test.name, test.objects) == ("bouncing", expected.objects)
+    both = config(images(tmp_path, 3), "bouncing:frames=12", max_videos=3, test_episodes=1, size="24x36")
+    assert [len(part) for part in load_data(both, encoder)] == [4, 1, 2]
+    with pytest.raises(UserError, match="no more frames than the window of 4: make them longer"):
+        load_data(config("bouncing:frames=4", max_videos=2, test_episodes=1), encoder)

@@ -211,6 +211,21 @@ def test_a_folder_of_clevrer(encoder_folder: str, tmp_path: Path) -> None:
         run_keypoint_evaluation(KeypointEvaluationConfig(encoders=[encoder_folder], data=[encoder_folder]))
 
 
+def test_bouncing_objects(encoder_folder: str) -> None:
+    words = {"encoders": [encoder_folder], "data": ["bouncing:frames=6"], "max_videos": 2}
+    (found,) = run_keypoint_evaluation(KeypointEvaluationConfig(**words), say=lambda _: None)  # type: ignore[arg-type]
+    assert {name: len(videos) for name, videos in found.videos.items()} == {"bouncing": 2}
+    (other,) = run_keypoint_evaluation(
+        KeypointEvaluationConfig(**words, size="48x72"),  # type: ignore[arg-type]
+        say=lambda _: None,
+    )
+    assert other.frames == found.frames == 12
+    with pytest.raises(UserError, match="seeds below 500000 are those to train on"):
+        run_keypoint_evaluation(KeypointEvaluationConfig(**words, seed=3))  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="'size' is height x width in pixels, say 96x96, got 'large'"):
+        KeypointEvaluationConfig(size="large")
+
+
 def folder_of(variable: str) -> Path:
     if variable not in os.environ:
         pytest.skip(f"{variable} is not set")

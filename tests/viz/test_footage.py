@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mint_rl.data.bouncing import TEST_SEED, bouncing_video
 from mint_rl.data.demonstrations import write_demonstrations
 from mint_rl.envs.magical.recording import record_demonstrations
 from mint_rl.errors import UserError
@@ -104,3 +105,15 @@ def test_what_cannot_be_opened(tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match=message):
             only(source)
+
+
+def test_bouncing_objects_come_and_go_in_the_shape_of_the_encoders_images() -> None:
+    footage = only("bouncing", seed=2, image_size=(40, 60))
+    frames = list(footage.frames)
+    assert (footage.name, footage.fps) == ("bouncing, test video 2", 25)
+    assert (len(frames), frames[0].shape) == (128, (240, 360, 3))
+    assert footage.visible is not None
+    changes = np.diff(footage.visible)
+    assert changes.max() > 0 > changes.min()
+    again = bouncing_video(TEST_SEED + 2, (240, 360))
+    np.testing.assert_array_equal(frames[64], again.frames[64])

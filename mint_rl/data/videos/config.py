@@ -18,7 +18,7 @@ SMALLEST_SIDE = 12  # of a frame: what an encoder's convolutions need
 class VideoConfig:
     """Everything that decides which frames are read. Raises `UserError` for values that cannot be."""
 
-    data: list[str] = option([], "videos, folders of videos or images, lists of paths, data sets")
+    data: list[str] = option([], "videos, folders of videos or images, lists of paths, data sets, bouncing")
     format: str = option("auto", f"how the data is laid out: {', '.join(FORMATS)}")
     camera: str | None = option(None, "camera of a LeRobot data set; none: its first")
     size: str | None = option(
@@ -47,12 +47,15 @@ class VideoConfig:
     @property
     def frame_size(self) -> tuple[int, int] | None:
         """Height and width that `size` asks for, if it does."""
-        if self.size is None:
-            return None
-        found = re.fullmatch(r"\s*(\d{1,5})\s*(?:[xX×,]\s*(\d{1,5})\s*)?", str(self.size))
-        if found is None:
-            raise UserError(f"the option 'size' is height x width in pixels, say 96x96, got '{self.size}'")
-        height, width = int(found[1]), int(found[2] or found[1])
-        if min(height, width) < SMALLEST_SIDE:
-            raise UserError(f"the option 'size' must be at least {SMALLEST_SIDE} each way, got '{self.size}'")
-        return height, width
+        return None if self.size is None else parse_size(self.size)
+
+
+def parse_size(size: str) -> tuple[int, int]:
+    """Height and width in a word such as "96x96" or "96"; `UserError` for one that is no size."""
+    found = re.fullmatch(r"\s*(\d{1,5})\s*(?:[xX×,]\s*(\d{1,5})\s*)?", str(size))
+    if found is None:
+        raise UserError(f"the option 'size' is height x width in pixels, say 96x96, got '{size}'")
+    height, width = int(found[1]), int(found[2] or found[1])
+    if min(height, width) < SMALLEST_SIDE:
+        raise UserError(f"the option 'size' must be at least {SMALLEST_SIDE} each way, got '{size}'")
+    return height, width

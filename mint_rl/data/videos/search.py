@@ -7,6 +7,8 @@ file of demonstrations, or a data set whose layout says which of its files are t
     SIMITATE  <class>/<person>/<sequence>/_kinect2_qhd_image_color_rect_compressed/<seconds>.jpg
     LeRobot   meta/info.json; see `lerobot`
     CLEVRER   video_00000-01000/video_00000.mp4
+
+The word "bouncing" is no path: its videos are made, see `mint_rl.data.bouncing`.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from mint_rl.data.bouncing.videos import is_bouncing
+from mint_rl.data.videos.bouncing import bouncing_clips
 from mint_rl.data.videos.clips import (
     IMAGE_SUFFIXES,
     VIDEO_SUFFIXES,
@@ -44,7 +48,13 @@ def find_clips(config: VideoConfig, say: Say = lambda line: None) -> list[Clip]:
 
     Raises `UserError` for a path that does not exist or holds no video.
     """
-    return [clip for source in config.data for clip in _source(Path(source), config, say)]
+    return [
+        clip
+        for source in config.data
+        for clip in (
+            bouncing_clips(source, config) if is_bouncing(source) else _source(Path(source), config, say)
+        )
+    ]
 
 
 def _source(path: Path, config: VideoConfig, say: Say) -> list[Clip]:
