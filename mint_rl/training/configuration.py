@@ -84,9 +84,8 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> Any:
 
 def _with_lists(name: str, overrides: Sequence[str]) -> list[str]:
     """One value for a list, as in data=bouncing, stands for the list of that value."""
-    lists = {
-        setting.key for setting in settings(name, _choice(_chosen(name, overrides))) if setting.kind is list
-    }
+    keys = _settings(*_schema(name, _choice(_chosen(name, overrides))))
+    lists = {setting.key for setting in keys if setting.kind is list}
     result = []
     for override in overrides:
         key, value = override.split("=", 1)
@@ -127,15 +126,19 @@ def settings(name: str, chosen: str | None = None) -> list[Setting]:
 
     chosen: the policy of "bc" or the method of "pretrain" whose settings are among them.
     """
-    schema = _load(_SCHEMAS[name])
+    # A method's file has other defaults than the dataclass.
+    defaults = load_config(name, [f"method={chosen}"]) if name == "pretrain" and chosen is not None else None
+    return list(_settings(*_schema(name, chosen), defaults=defaults))
+
+
+def _schema(name: str, chosen: str | None) -> tuple[type, dict[str, type]]:
+    """The dataclass of a configuration, and those of its nested settings that a choice decides."""
     nested = {}
     if name == "bc":
         nested = {"policy": _load(_POLICIES[chosen or "interaction"])}
     elif name == "pretrain":
         nested = {"loss": _load(METHODS[_loss_of(chosen or "mint")])}
-        if chosen is not None:  # whose file has other defaults than the dataclass
-            return list(_settings(schema, "", nested, load_config(name, [f"method={chosen}"])))
-    return list(_settings(schema, "", nested))
+    return _load(_SCHEMAS[name]), nested
 
 
 def _loss_of(method: str) -> str:
@@ -148,7 +151,9 @@ def _loss_of(method: str) -> str:
     return str(own) if own else _loss_of(next(entry for entry in defaults if entry != "_self_"))
 
 
-def _settings(schema: type, prefix: str, nested: dict[str, type], defaults: Any = None) -> Iterator[Setting]:
+def _settings(
+    schema: type, nested: dict[str, type], prefix: str = "", defaults: Any = None
+) -> Iterator[Setting]:
     kinds = typing.get_type_hints(schema)
     blank = schema() if type(defaults) is not schema else defaults
     for field in dataclasses.fields(schema):
@@ -156,7 +161,7 @@ def _settings(schema: type, prefix: str, nested: dict[str, type], defaults: Any 
         if key == "policy.name":  # chosen by --policy, never by itself
             continue
         if dataclasses.is_dataclass(kind):
-            yield from _settings(typing.cast(type, kind), f"{key}.", {}, getattr(blank, field.name))
+            yield from _settings(typing.cast(type, kind), {}, f"{key}.", getattr(blank, field.name))
         else:
             yield Setting(key, _plain(kind), getattr(blank, field.name), field.metadata.get("help", ""))
 
