@@ -184,5 +184,5 @@ def test_bad_input_is_one_sentence(
 
 def test_without_onnx_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxscript", None)
-    with pytest.raises(UserError, match=r"pip install 'mint-rl\[export\]'"):
+    with pytest.raises(UserError, match=r"pip install 'mint-rl\[onnx\]'"):
         export(ExportConfig("magical", out=str(tmp_path / "x.onnx")))
