@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mint_rl.allocator import keep_freed_memory
 from mint_rl.errors import UserError
 from mint_rl.hub import push
 from mint_rl.keypoints.descriptors import centre_features, crops_at, receptive_side, sample_at
@@ -71,6 +72,7 @@ class KeypointEncoder(nn.Module):
 
     def __init__(self, config: EncoderConfig | None = None) -> None:
         super().__init__()
+        keep_freed_memory()
         self.config = config or EncoderConfig()
         keypoints = self.config.num_keypoints
         first, second, third = self.config.down_strides
