@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import math
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -22,8 +27,16 @@ def soft_argmax(
 
     In the first, neither softplus nor softmax is computed over the map: exp(softplus(m)) = 1 + exp(m), so the
     weights are exp(m − c) + exp(−c) for any c, here the maximum or 0; and the window is a product of rows and
-    columns. That takes half the time, and sums of 64 numbers round less than sums of 4,096.
+    columns. That takes half the time, and sums of 64 numbers round less than sums of 4,096. On the CPU, where
+    no gradient is wanted, a kernel does the same in a quarter of that.
     """
+    kernels = _kernels() if heatmap == "softplus-softmax" and _for_a_kernel(maps) else None
+    if kernels is not None:
+        places, heights = maps.new_empty(*maps.shape[:2], 2), maps.new_empty(maps.shape[:2])
+        # Channels last is how the convolutions leave a batch: then this copies nothing.
+        lines = maps.detach().permute(0, 2, 3, 1).contiguous().numpy()
+        kernels.expected_places(lines, np.float32(window or math.inf), places.numpy(), heights.numpy())
+        return places.clamp_(0.0, 1.0), _softplus(heights)
     height, width = maps.shape[-2:]
     maps = maps.contiguous()
     columns = torch.linspace(0, 1, width, device=maps.device, dtype=maps.dtype)
@@ -54,3 +67,19 @@ def soft_argmax(
 def _softplus(values: Tensor) -> Tensor:
     """ln(1 + eˣ), written so that a rounding error of exp, which depends on the batch, is lost in the sum."""
     return values.clamp(min=0) + torch.log1p(torch.exp(-values.abs()))
+
+
+def _for_a_kernel(maps: Tensor) -> bool:
+    wanted = torch.is_grad_enabled() and maps.requires_grad
+    recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]
+    return maps.device.type == "cpu" and maps.dtype == torch.float32 and not wanted and not recorded
+
+
+@functools.cache
+def _kernels() -> Any:
+    """The numba kernel; None where numba cannot be imported, as `mint_rl.entropy` will say."""
+    try:
+        from mint_rl.keypoints import soft_argmax_kernels
+    except ImportError:
+        return None
+    return soft_argmax_kernels

@@ -76,3 +76,31 @@ def test_other_ways_from_a_map_to_a_place() -> None:
         assert peaks.item() == pytest.approx(math.log(4))
     empty = torch.full((1, 1, 3, 3), -100.0)
     torch.testing.assert_close(soft_argmax(empty, heatmap="softplus")[0][0, 0], torch.tensor([0.5, 0.5]))
+
+
+@pytest.mark.parametrize("window", [None, 0.2])
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 3, 1, 7), (3, 25, 9, 13), (1, 8, 64, 64)])
+def test_the_kernel_equals_the_textbook(shape: tuple[int, ...], window: float | None) -> None:
+    torch.manual_seed(0)
+    for scale in (0.1, 8.0, 300.0):
+        maps = scale * torch.randn(shape)
+        maps[0, 0] -= 30.0
+        with torch.no_grad():
+            coordinates, peaks = soft_argmax(maps, window)
+            channels_last, _ = soft_argmax(maps.contiguous(memory_format=torch.channels_last), window)
+            alone, _ = soft_argmax(maps[-1:], window)
+        places, heights = _textbook(maps.double(), window)
+        torch.testing.assert_close(coordinates.double(), places, rtol=0, atol=2e-6)
+        torch.testing.assert_close(peaks.double(), heights, rtol=1e-6, atol=1e-6)
+        assert torch.equal(coordinates, channels_last)
+        assert torch.equal(coordinates[-1:], alone)  # to the last bit, whatever else is in the batch
+
+
+def test_the_kernel_takes_the_first_of_equal_maxima_row_by_row() -> None:
+    maps = torch.zeros(1, 2, 5, 5)
+    maps[0, 0, 1, 4] = maps[0, 0, 3, 0] = maps[0, 1, 2, 1] = maps[0, 1, 2, 3] = 50.0
+    for grad in (False, True):
+        with torch.set_grad_enabled(grad):
+            coordinates, _ = soft_argmax(maps.requires_grad_(grad), window=0.01)
+        expected = torch.tensor([[1.0, 0.25], [0.25, 0.5]])
+        torch.testing.assert_close(coordinates[0].detach(), expected, rtol=0, atol=1e-6)
