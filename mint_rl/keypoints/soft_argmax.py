@@ -71,7 +71,7 @@ def _softplus(values: Tensor) -> Tensor:
 
 def _for_a_kernel(maps: Tensor) -> bool:
     wanted = torch.is_grad_enabled() and maps.requires_grad
-    recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]
+    recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     return maps.device.type == "cpu" and maps.dtype == torch.float32 and not wanted and not recorded
 
 
