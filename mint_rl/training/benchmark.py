@@ -75,9 +75,9 @@ def benchmark(
     interrupted, failures = False, {}
     try:
         if left and config.launcher is not None:
-            failures = run_with_hydra(left, config.launcher, command, folder / HYDRA_FOLDER, say)
+            failures = run_with_hydra(left, config.launcher, command, folder / HYDRA_FOLDER, is_finished, say)
         elif left:
-            failures = run_in_processes(left, config.jobs or available_cores(), command, say)
+            failures = run_in_processes(left, config.jobs or available_cores(), command, is_finished, say)
     except KeyboardInterrupt:
         interrupted = True
     for task in config.tasks:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 from mint_rl.envs.magical.names import TABLE, TASKS, VARIANTS
 from mint_rl.errors import UserError, unknown_name
@@ -85,12 +86,15 @@ class BenchmarkConfig:
         return chosen
 
 
-def command_of(config: BenchmarkConfig) -> str:
-    """The command line that gives this configuration: its preset, and what differs from that."""
+def command_of(config: Any, name: str = "benchmark", verb: str = "benchmark") -> str:
+    """The command line that gives this configuration: its preset, and what differs from that.
+
+    name, verb: of a configuration that has presets, and of what runs it
+    """
     from mint_rl.training.configuration import load_config
 
-    preset = load_config("benchmark", [f"preset={config.preset}"])
-    words = ["mint-rl benchmark", f"--preset {config.preset}"]
+    preset = load_config(name, [f"preset={config.preset}"])
+    words = [f"mint-rl {verb}", f"--preset {config.preset}"]
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if value == getattr(preset, field.name):
