@@ -113,8 +113,8 @@ def _split(root: str, videos: int, test_videos: int) -> tuple[list[Path], list[P
     both = sorted(found.keys() & proposals.keys(), key=lambda number: natural(found[number]))
     if len(both) < 2:
         raise UserError(
-            f"'{root}' has {len(both)} videos of CLEVRER (video_00000.mp4) with proposals (proposal_00000.json), "
-            "one is needed to train on and another to score on"
+            f"'{root}' has {len(both)} videos (video_00000.mp4) with proposals (proposal_00000.json); "
+            "one is needed to train on, another to score on"
         )
     tested = min(test_videos, len(both) // 2)
     trained = both[: len(both) - tested][:videos]

@@ -118,6 +118,8 @@ def collect_keypoints(folder: Path) -> KeypointFindings:
     rows = [_row(sorted(cells, key=lambda cell: cell.seed), results) for cells in groups.values()]
     settings = description["settings"]
     rows.sort(key=functools.partial(_order, settings=settings))
+    for row in rows:
+        _keep_tests(row, next(other for other in rows if other.data == row.data))
     _label(rows)
     dates = sorted(result.finished for result in results.values() if result.finished)
     machines: list[dict[str, str]] = []
@@ -182,6 +184,14 @@ def _row(cells: Sequence[KeypointCell], results: dict[Path, Result]) -> Keypoint
         warnings,
         training,
     )
+
+
+def _keep_tests(row: KeypointRow, first: KeypointRow) -> None:
+    """Leave out scores on other videos than those of the first row, which the last command asked for."""
+    wanted = next(iter(first.cells.values())).tests
+    for test, scores in row.tests.items():
+        alike = {seed for seed, cell in row.cells.items() if cell.tests[test] == wanted.get(test)}
+        row.tests[test] = {seed: found for seed, found in scores.items() if seed in alike}
 
 
 def _order(row: KeypointRow, settings: dict[str, Any]) -> tuple[Any, ...]:

@@ -172,19 +172,22 @@ def run_keypoint_evaluation(
 
 
 def evaluation_videos(
-    config: KeypointEvaluationConfig, image_size: tuple[int, int] = SIZE
+    config: KeypointEvaluationConfig, image_size: tuple[int, int] = SIZE, progress: bool = True
 ) -> Iterator[MaskedVideo]:
-    """What to evaluate on, one video at a time; made ones are as large as `image_size` unless told."""
+    """What to evaluate on, one video at a time; made ones are as large as `image_size` unless told.
+
+    progress: show a bar.
+    """
     from tqdm import tqdm
 
     if config.data:
         size = parse_size(config.size) if config.size else image_size
         videos = (video for source in config.data for video in _read(source, config, size))
-        yield from tqdm(videos, desc="evaluating", unit="video", delay=0.3)
+        yield from tqdm(videos, desc="evaluating", unit="video", delay=0.3, disable=not progress)
         return
     environments = config.environments()
     total = config.episodes * sum(TABLE[parse_env_id(env)[0]].max_episode_steps + 1 for env in environments)
-    with tqdm(total=total, desc="evaluating", unit="frame", delay=0.3) as bar:
+    with tqdm(total=total, desc="evaluating", unit="frame", delay=0.3, disable=not progress) as bar:
         for env in environments:
             for video in masked_episodes(
                 env, config.episodes, config.seed, config.behaviour, config.noise, config.resolution
