@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
 
@@ -39,6 +40,16 @@ class Cell(Protocol):
 
 AnyCell = TypeVar("AnyCell", bound=Cell)
 Finished = Callable[[AnyCell], bool]  # whether nothing is left to do in a cell
+
+
+@dataclass(frozen=True)
+class BenchmarkResult:
+    """What one call left behind."""
+
+    folder: Path
+    finished: int  # cells, from this call or an earlier one
+    failures: dict[str, str]  # by the cell's name, a sentence
+    interrupted: bool
 
 
 def run_in_processes(

@@ -12,22 +12,19 @@ from typing import Any
 from mint_rl.errors import UserError
 from mint_rl.files import writable_folder, write_text
 from mint_rl.keypoints.encoder_files import read_json_object
-from mint_rl.training.benchmark import BENCHMARK_FILE as POLICY_BENCHMARK_FILE
-from mint_rl.training.benchmark import BenchmarkResult
-from mint_rl.training.benchmark_config import command_of
+from mint_rl.training.benchmark_command import BENCHMARK_FILE, KEYPOINT_BENCHMARK_FILE, command_of
 from mint_rl.training.benchmark_launch import (
     HYDRA_FOLDER,
+    BenchmarkResult,
     parse_launcher,
     run_in_processes,
     run_with_hydra,
 )
 from mint_rl.training.keypoint_benchmark_cell import is_finished
 from mint_rl.training.keypoint_benchmark_config import KeypointBenchmarkConfig
-from mint_rl.training.keypoint_benchmark_data import check_data, data_set
+from mint_rl.training.keypoint_benchmark_data import DataSet, check_data, data_set
 from mint_rl.training.keypoint_benchmark_grid import check_methods, keypoint_grid
 from mint_rl.training.machine import available_cores
-
-BENCHMARK_FILE = "keypoint_benchmark.json"
 
 
 def keypoint_benchmark(
@@ -53,10 +50,11 @@ def keypoint_benchmark(
     if config.launcher is not None:
         parse_launcher(config.launcher)
     folder = writable_folder(config.out)
-    if (folder / POLICY_BENCHMARK_FILE).exists():
+    if (folder / BENCHMARK_FILE).exists():
         raise UserError(f"'{folder}' holds a benchmark of policies: choose another folder with --out")
-    _note_command(config, folder)
-    cells = keypoint_grid(config, [data_set(config, word) for word in config.data])
+    data = [data_set(config, word) for word in config.data]
+    _note_command(config, data, folder)
+    cells = keypoint_grid(config, data)
     for cell in cells:
         cell.folder.mkdir(parents=True, exist_ok=True)
         cell.write()
@@ -75,24 +73,28 @@ def keypoint_benchmark(
 
 def is_keypoint_benchmark(folder: Path) -> bool:
     """Whether a folder holds a benchmark of keypoints."""
-    return (folder / BENCHMARK_FILE).is_file()
+    return (folder / KEYPOINT_BENCHMARK_FILE).is_file()
 
 
 def read_keypoint_benchmark(folder: Path) -> dict[str, Any]:
-    """Settings of the last call, and all commands. `UserError` where there is no benchmark of keypoints."""
+    """Settings of the last call, all commands, and what is scored on, by data; `UserError` without."""
     if not is_keypoint_benchmark(folder):
         raise UserError(
             f"there is no benchmark of keypoints in '{folder}'; 'mint-rl benchmark keypoints --out {folder}' "
             "makes one"
         )
-    return read_json_object(folder / BENCHMARK_FILE, f"the folder '{folder}'")
+    return read_json_object(folder / KEYPOINT_BENCHMARK_FILE, f"the folder '{folder}'")
 
 
-def _note_command(config: KeypointBenchmarkConfig, folder: Path) -> None:
-    """Write down the settings and the command, after those of earlier calls."""
-    before = read_keypoint_benchmark(folder)["commands"] if is_keypoint_benchmark(folder) else []
+def _note_command(config: KeypointBenchmarkConfig, data: Sequence[DataSet], folder: Path) -> None:
+    """Write down settings, command and tests, after those of earlier calls."""
+    before = read_keypoint_benchmark(folder) if is_keypoint_benchmark(folder) else {}
+    earlier = before.get("commands", [])
     command = command_of(config, "keypoint_benchmark", "benchmark keypoints")
     now = {"date": time.strftime("%Y-%m-%d", time.gmtime()), "command": command}
-    commands = before if now in before else [*before, now]
-    content = {"settings": asdict(config), "commands": commands}
-    write_text(folder / BENCHMARK_FILE, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    content = {
+        "settings": asdict(config),
+        "commands": earlier if now in earlier else [*earlier, now],
+        "tests": {**before.get("tests", {}), **{one.name: one.tests for one in data}},
+    }
+    write_text(folder / KEYPOINT_BENCHMARK_FILE, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

@@ -10,9 +10,10 @@ more test videos are added to the cells that are there.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -144,20 +145,21 @@ def _cell(
     method: str,
     seed: int,
     digest: str,
-    settings: list[str] | None = None,
+    settings: Sequence[str] = (),
 ) -> KeypointCell:
     dynamics = {}
     if config.dynamics and kind != CONTROL:
         dynamics = data.dynamics | {"steps": config.dynamics_steps, "horizons": config.horizons}
     name = "-".join((slug(data.name), slug(method), digest))
     return KeypointCell(
-        kind, method, data.name, seed, settings or [], data.training if kind == TRAINED else {}, data.tests,
+        kind, method, data.name, seed, list(settings), data.training if kind == TRAINED else {}, data.tests,
         dynamics, config.controls, digest, Path(config.out, CELLS_FOLDER, name, f"seed-{seed}"),
         config.threads,
     )  # fmt: skip
 
 
-def _configuration(word: str, steps: int | None) -> tuple[MethodWord, list[str], PretrainConfig]:
+@functools.cache  # composing takes a twentieth of a second
+def _configuration(word: str, steps: int | None) -> tuple[MethodWord, tuple[str, ...], PretrainConfig]:
     """A method in a word: its settings as Hydra takes them, and the configuration that they give."""
     method = MethodWord.parse(word, _OURS)
     if method.method not in group_choices("method"):
@@ -167,7 +169,7 @@ def _configuration(word: str, steps: int | None) -> tuple[MethodWord, list[str],
         settings.append(f"steps={steps}")
     settings += method.settings
     try:
-        return method, settings, load_config("pretrain", settings)
+        return method, tuple(settings), load_config("pretrain", settings)
     except UserError as error:
         raise UserError(f"the method '{word}' cannot be: {error}") from error
 

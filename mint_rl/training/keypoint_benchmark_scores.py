@@ -22,7 +22,9 @@ from mint_rl.training.keypoint_benchmark_grid import (
     CELL_FILE,
     CELLS_FOLDER,
     CONTROL,
+    ENCODER,
     GRID,
+    RANDOM,
     RUN_FOLDER,
     TRAINED,
     KeypointCell,
@@ -93,6 +95,7 @@ class KeypointFindings:
 
     rows: list[KeypointRow]
     settings: dict[str, Any]
+    tests: dict[str, dict[str, Any]]  # by data, what is scored on
     commands: list[dict[str, str]]
     machines: list[dict[str, str]]  # each that a cell ran on
     dates: tuple[str, str]  # of the first and the last cell; "" if there is none
@@ -119,7 +122,7 @@ def collect_keypoints(folder: Path) -> KeypointFindings:
     settings = description["settings"]
     rows.sort(key=functools.partial(_order, settings=settings))
     for row in rows:
-        _keep_tests(row, next(other for other in rows if other.data == row.data))
+        _keep_tests(row, description["tests"][row.data])
     _label(rows)
     dates = sorted(result.finished for result in results.values() if result.finished)
     machines: list[dict[str, str]] = []
@@ -127,7 +130,7 @@ def collect_keypoints(folder: Path) -> KeypointFindings:
         if result.machine and result.machine not in machines:
             machines.append(result.machine)
     when = (dates[0], dates[-1]) if dates else ("", "")
-    return KeypointFindings(rows, settings, description["commands"], machines, when)
+    return KeypointFindings(rows, settings, description["tests"], description["commands"], machines, when)
 
 
 def pooled(groups: Sequence[Sequence[Sequence[float]]]) -> Estimate | None:
@@ -186,9 +189,8 @@ def _row(cells: Sequence[KeypointCell], results: dict[Path, Result]) -> Keypoint
     )
 
 
-def _keep_tests(row: KeypointRow, first: KeypointRow) -> None:
-    """Leave out scores on other videos than those of the first row, which the last command asked for."""
-    wanted = next(iter(first.cells.values())).tests
+def _keep_tests(row: KeypointRow, wanted: dict[str, Any]) -> None:
+    """Leave out scores on other videos than those that the last command asked for."""
     for test, scores in row.tests.items():
         alike = {seed for seed, cell in row.cells.items() if cell.tests[test] == wanted.get(test)}
         row.tests[test] = {seed: found for seed, found in scores.items() if seed in alike}
@@ -197,9 +199,10 @@ def _keep_tests(row: KeypointRow, first: KeypointRow) -> None:
 def _order(row: KeypointRow, settings: dict[str, Any]) -> tuple[Any, ...]:
     """By data, then methods, encoders and controls, as the last command named them; others come last."""
     methods = [MethodWord.parse(word, ()).name for word in settings["methods"]]
-    kind = (TRAINED, "encoder", CONTROL).index(row.kind)
-    names = methods if row.kind == TRAINED else settings["also"] if kind == 1 else ["random", GRID]
-    return (*_place(row.data, settings["data"]), kind, *_place(row.method, names), row.digest)
+    names = {TRAINED: methods, ENCODER: settings["also"], CONTROL: [RANDOM, GRID]}
+    kind = list(names).index(row.kind)
+    place = _place(row.method, names[row.kind])
+    return (*_place(row.data, settings["data"]), kind, *place, row.digest)
 
 
 def _place(name: str, known: Sequence[str]) -> tuple[int, str]:
@@ -209,11 +212,12 @@ def _place(name: str, known: Sequence[str]) -> tuple[int, str]:
 def _label(rows: Sequence[KeypointRow]) -> None:
     """What rows are called; the digest is added where that is needed to tell them apart."""
     for row in rows:
-        row.label = row.method.replace(":", " ", 1).replace(",", " ")
+        name = Path(row.method).name if row.kind == ENCODER else row.method
+        row.label = name.replace(":", " ", 1).replace(",", " ")
         if row.kind == CONTROL:
             what = "a grid of {} places" if row.method == GRID else "{} random places"
             row.label = what.format(row.digest)
-        elif row.kind != TRAINED:
+        elif row.kind == ENCODER:
             row.label += " (as it is)"
     keys = [(row.data, row.label) for row in rows]
     for row, key in zip(rows, keys, strict=True):

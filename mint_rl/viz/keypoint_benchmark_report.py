@@ -80,7 +80,7 @@ def _pictures(findings: KeypointFindings, data: str, out: Path, say: Callable[[s
     if not detectors:
         return []
     try:
-        shown = examples(next(iter(rows[0].cells.values())).tests)
+        shown = examples(findings.tests[data])
     except UserError as error:
         say(f"no pictures of {data}: {error}")
         return []

@@ -26,7 +26,8 @@ READING = (
     "frame, higher is better. UAK: keypoints on nothing, RAK: keypoints out of proportion to areas, lower is "
     "better. same+1: of the keypoints on an object, the share that is on the same one in the next frame, "
     "higher is better. Every keypoint of a control is active, and knows nothing of the image: many of "
-    "them find many objects, so read DOP and TOP beside UAK and same+1. Encoders taken as they are were trained elsewhere, perhaps on more."
+    "them find many objects, so read DOP and TOP beside UAK and same+1. Encoders taken as they are were "
+    "trained elsewhere, perhaps on more."
 )
 PREDICTION = (
     "A network learns how an encoder's keypoints move. Counted is the share of the objects in sight with a "
@@ -89,10 +90,10 @@ def _scores(data: str, rows: Sequence[KeypointRow]) -> Iterator[Table]:
             + [_entry(row.estimate(metric, tests), COLUMNS[metric][1]) for metric in SHOWN]
             for row in rows
         ]
-        videos = max(
-            len(scores.videos) for row in rows for t in tests for scores in row.tests.get(t, {}).values()
+        counts = [len(one.videos) for row in rows for t in tests for one in row.tests.get(t, {}).values()]
+        note = (
+            f"{len(tests)} x {max(counts)} test videos." if len(tests) > 1 else f"{max(counts)} test videos."
         )
-        note = f"{len(tests)} environment{'s' * (len(tests) > 1)}, {videos} videos each"
         yield Table(data, f"{data}, {name}: objects found and tracked", header, body, note)
 
 

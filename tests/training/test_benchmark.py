@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from mint_rl.errors import UserError
-from mint_rl.training.benchmark import BenchmarkResult, benchmark, read_benchmark
+from mint_rl.training.benchmark import benchmark, read_benchmark
 from mint_rl.training.benchmark_cell import is_finished
 from mint_rl.training.benchmark_config import BenchmarkConfig
 from mint_rl.training.benchmark_grid import Cell
-from mint_rl.training.benchmark_launch import failure, parse_launcher
+from mint_rl.training.benchmark_launch import BenchmarkResult, failure, parse_launcher
 
 STUB = (sys.executable, str(Path(__file__).with_name("benchmark_stub.py")))
 
