@@ -91,9 +91,8 @@ def _scores(data: str, rows: Sequence[KeypointRow]) -> Iterator[Table]:
             for row in rows
         ]
         counts = [len(one.videos) for row in rows for t in tests for one in row.tests.get(t, {}).values()]
-        note = (
-            f"{len(tests)} x {max(counts)} test videos." if len(tests) > 1 else f"{max(counts)} test videos."
-        )
+        each = f"{max(counts)} test video{'s' * (max(counts) > 1)}"
+        note = f"{len(tests)} environments, {each} each." if len(tests) > 1 else f"{each}."
         yield Table(data, f"{data}, {name}: objects found and tracked", header, body, note)
 
 
