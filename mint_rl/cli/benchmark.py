@@ -27,10 +27,28 @@ def _benchmark(config: Any) -> int:
     return INCOMPLETE if result.failures else DONE
 
 
+def _keypoints(config: Any) -> int:
+    from mint_rl.training.keypoint_benchmark import keypoint_benchmark
+    from mint_rl.viz.keypoint_benchmark_report import keypoint_benchmark_report
+
+    result = keypoint_benchmark(config, _RUNS_A_CELL)
+    if result.finished:
+        keypoint_benchmark_report(result.folder)
+    if result.interrupted:
+        print(f"stopped, {result.finished} cells are finished: the same command goes on from here")
+        return INTERRUPTED
+    return INCOMPLETE if result.failures else DONE
+
+
 def _report(options: argparse.Namespace) -> int:
+    from mint_rl.training.keypoint_benchmark import is_keypoint_benchmark
     from mint_rl.viz.benchmark_report import benchmark_report
+    from mint_rl.viz.keypoint_benchmark_report import keypoint_benchmark_report
 
     out = None if options.out is None else Path(options.out)
+    if is_keypoint_benchmark(Path(options.folder)):
+        keypoint_benchmark_report(Path(options.folder), out)
+        return DONE
     benchmark_report(Path(options.folder), out, videos=not options.no_videos)
     return DONE
 
@@ -54,8 +72,20 @@ VERBS = {
         _benchmark,
         config="benchmark",
     ),
+    "benchmark keypoints": Verb(
+        "methods × data × training seeds: train keypoints, score them beside controls, compare",
+        (
+            "mint-rl benchmark keypoints",
+            "mint-rl benchmark keypoints --preset paper --jobs 16 --out runs/keypoints-paper",
+            "mint-rl benchmark keypoints --methods mint transporter:steps=300 --data bouncing --seeds 2",
+            "mint-rl benchmark keypoints --methods mint mint:loss.sigma=7 --data magical --tasks MakeLine",
+            "mint-rl benchmark keypoints --data CLEVRER/ --size 160x240 --also MINT_CLEVRER.pt --dynamics",
+        ),
+        _keypoints,
+        config="keypoint_benchmark",
+    ),
     "benchmark report": Verb(
-        "write the report of a benchmark again, from what is there",
+        "write the report of a benchmark of policies or of keypoints again, from what is there",
         (
             "mint-rl benchmark report runs/benchmark",
             "mint-rl benchmark report runs/paper --out results/paper",

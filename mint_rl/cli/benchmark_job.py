@@ -1,9 +1,9 @@
-"""One training run of a benchmark, as a program of its own: for processes, and for Hydra's launchers.
+"""One cell of a benchmark as a program of its own: for processes, and for Hydra's launchers.
 
     python -m mint_rl.cli.benchmark_job <folder of the cell>
     python -m mint_rl.cli.benchmark_job --multirun +cell=<folder>,<folder> hydra/launcher=joblib
 
-`mint-rl benchmark` writes the folders and starts this.
+`mint-rl benchmark` and `mint-rl benchmark keypoints` write the folders and start this.
 """
 
 from __future__ import annotations
@@ -18,11 +18,19 @@ from mint_rl.errors import UserError
 
 def run(folder: str) -> int:
     """Run the cell of a folder; returns the exit status: 0, or 1 if it failed, which its result says."""
-    from mint_rl.training.benchmark_cell import run_cell
-    from mint_rl.viz.benchmark_film import film
+    from mint_rl.training.keypoint_benchmark_grid import CELL_FILE
 
     try:
-        return DONE if run_cell(Path(folder), film).failure is None else 1
+        if (Path(folder) / CELL_FILE).exists():
+            from mint_rl.training.keypoint_benchmark_cell import run_keypoint_cell
+
+            result = run_keypoint_cell(Path(folder))
+        else:
+            from mint_rl.training.benchmark_cell import run_cell
+            from mint_rl.viz.benchmark_film import film
+
+            result = run_cell(Path(folder), film)
+        return DONE if result.failure is None else 1
     except UserError as error:
         print(error, file=sys.stderr)
         return BAD_INPUT

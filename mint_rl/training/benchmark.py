@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +14,18 @@ from mint_rl.files import writable_folder, write_text
 from mint_rl.keypoints.encoder_files import encoder_folder, read_json_object
 from mint_rl.keypoints.inference_settings import source_of
 from mint_rl.training.benchmark_cell import is_finished
-from mint_rl.training.benchmark_config import BenchmarkConfig, command_of
+from mint_rl.training.benchmark_command import BENCHMARK_FILE, command_of
+from mint_rl.training.benchmark_config import BenchmarkConfig
 from mint_rl.training.benchmark_data import check_demonstrations, shared_demonstrations
 from mint_rl.training.benchmark_grid import check_methods, grid
 from mint_rl.training.benchmark_launch import (
     HYDRA_FOLDER,
+    BenchmarkResult,
     parse_launcher,
     run_in_processes,
     run_with_hydra,
 )
 from mint_rl.training.machine import available_cores
-
-BENCHMARK_FILE = "benchmark.json"
-
-
-@dataclass(frozen=True)
-class BenchmarkResult:
-    """What one call left behind."""
-
-    folder: Path
-    finished: int  # cells, from this call or an earlier one
-    failures: dict[str, str]  # by the cell's name, a sentence
-    interrupted: bool
 
 
 def benchmark(
@@ -75,9 +65,9 @@ def benchmark(
     interrupted, failures = False, {}
     try:
         if left and config.launcher is not None:
-            failures = run_with_hydra(left, config.launcher, command, folder / HYDRA_FOLDER, say)
+            failures = run_with_hydra(left, config.launcher, command, folder / HYDRA_FOLDER, is_finished, say)
         elif left:
-            failures = run_in_processes(left, config.jobs or available_cores(), command, say)
+            failures = run_in_processes(left, config.jobs or available_cores(), command, is_finished, say)
     except KeyboardInterrupt:
         interrupted = True
     for task in config.tasks:

@@ -7,59 +7,21 @@ writes) and `result.json`. Each file appears whole or not at all, so a cell goes
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 
 from mint_rl.errors import UserError
-from mint_rl.files import write_text
 from mint_rl.keypoints.encoder_files import read_json_object
 from mint_rl.training.bc import behaviour_cloning
 from mint_rl.training.benchmark_grid import Cell, present_digest, settings_of
+from mint_rl.training.cell_result import Result, work_on
 from mint_rl.training.cloning_loop import SNAPSHOT_FOLDER
 from mint_rl.training.evaluate import EvaluateConfig, evaluate_run
 
 RUN_FOLDER, SCORES_FOLDER = "run", "scores"
-RESULT_FILE = "result.json"
 # Entries of a run's CPU seconds that are no training: its demonstrations are shared, its scores come later.
 _LATER = ("demonstrations", "evaluation")
-
-
-@dataclass
-class Result:
-    """What came of a cell so far."""
-
-    trained: bool = False
-    failure: str | None = None  # a sentence
-    cpu_seconds: dict[str, float] = field(default_factory=dict)  # of training, part by part, and "evaluation"
-    machine: dict[str, str] = field(default_factory=dict)
-    finished: str = ""  # when the last part of it was: ISO 8601, UTC
-
-    @property
-    def training_seconds(self) -> dict[str, float]:
-        """CPU seconds of training, part by part: encoding the demonstrations, and the steps."""
-        return {name: value for name, value in self.cpu_seconds.items() if name != "evaluation"}
-
-    @classmethod
-    def read(cls, folder: Path) -> Result:
-        """The result in a cell's folder; an empty one where there is none."""
-        if not (folder / RESULT_FILE).exists():
-            return cls()
-        values = read_json_object(folder / RESULT_FILE, f"the folder '{folder}' of a benchmark's cell")
-        known = {entry.name for entry in dataclasses.fields(cls)}
-        return cls(**{name: value for name, value in values.items() if name in known})
-
-    def write(self, folder: Path) -> None:
-        """Replace the result in a cell's folder."""
-        from mint_rl.training.machine import describe_machine
-
-        self.machine = describe_machine()
-        self.finished = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        write_text(folder / RESULT_FILE, json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n")
 
 
 def run_cell(folder: Path, film: Callable[[Path], object] | None = None) -> Result:
@@ -71,25 +33,16 @@ def run_cell(folder: Path, film: Callable[[Path], object] | None = None) -> Resu
     `KeyboardInterrupt` on Ctrl-C, after which the next call goes on.
     """
     cell = Cell.read(folder)
-    with _alone(folder):
-        result = Result.read(folder)
-        failed_before, result.failure = result.failure, None
-        try:
-            if not result.trained:
-                result = _train(cell, resume=failed_before is None)
-            for variant in unfinished_variants(cell):
-                _evaluate(cell, variant, result)
-            if film is not None and cell.video:
-                film(folder)
-        except UserError as error:
-            result.failure = str(error)
-        except Exception as error:
-            traceback.print_exc()
-            first = (str(error).splitlines() or [""])[0]
-            result.failure = f"{type(error).__name__}: {first}"
-        if result.failure != failed_before:
-            result.write(folder)
-        return result
+
+    def work(result: Result, resume: bool) -> None:
+        if not result.trained:
+            _train(cell, result, resume)
+        for variant in unfinished_variants(cell):
+            _evaluate(cell, variant, result)
+        if film is not None and cell.video:
+            film(folder)
+
+    return work_on(folder, work)
 
 
 def is_finished(cell: Cell) -> bool:
@@ -113,7 +66,7 @@ def read_scores(folder: Path, variant: str) -> dict[int, float]:
     return dict(enumerate(evaluation["scores"], start=evaluation["seed"]))
 
 
-def _train(cell: Cell, resume: bool) -> Result:
+def _train(cell: Cell, result: Result, resume: bool) -> None:
     """Train the policy, from where an interrupted run stopped or else from the beginning."""
     if present_digest(cell) != cell.digest:
         raise UserError(
@@ -128,9 +81,8 @@ def _train(cell: Cell, resume: bool) -> Result:
     if trained.interrupted:
         raise KeyboardInterrupt
     seconds = {name: value for name, value in trained.metrics["cpu_seconds"].items() if name not in _LATER}
-    result = Result(trained=True, cpu_seconds=seconds)
+    result.trained, result.cpu_seconds = True, seconds
     result.write(cell.folder)
-    return result
 
 
 def _evaluate(cell: Cell, variant: str, result: Result) -> None:
@@ -150,19 +102,3 @@ def _evaluate(cell: Cell, variant: str, result: Result) -> None:
     before = result.cpu_seconds.get("evaluation", 0.0)
     result.cpu_seconds["evaluation"] = round(before + time.process_time() - started, 2)
     result.write(cell.folder)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """`UserError` if another process is at the same cell, on this machine or one that shares the folder."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    with open(folder / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(f"another process is at the cell in '{folder}'") from error
-        yield

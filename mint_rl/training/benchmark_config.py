@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 from mint_rl.envs.magical.names import TABLE, TASKS, VARIANTS
@@ -83,28 +82,3 @@ class BenchmarkConfig:
                 f"{', '.join(VARIANTS[task])}"
             )
         return chosen
-
-
-def command_of(config: BenchmarkConfig) -> str:
-    """The command line that gives this configuration: its preset, and what differs from that."""
-    from mint_rl.training.configuration import load_config
-
-    preset = load_config("benchmark", [f"preset={config.preset}"])
-    words = ["mint-rl benchmark", f"--preset {config.preset}"]
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if value == getattr(preset, field.name):
-            continue
-        flag = field.name.replace("_", "-")
-        if isinstance(value, bool):
-            words.append(f"--{'' if value else 'no-'}{flag}")
-        else:
-            values = value if isinstance(value, list) else [value]
-            words.append(f"--{flag} {' '.join(map(_quoted, values))}")
-    return " ".join(words)
-
-
-def _quoted(value: object) -> str:
-    import shlex
-
-    return shlex.quote(str(value))

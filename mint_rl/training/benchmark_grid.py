@@ -13,7 +13,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from mint_rl.training.bc_config import BCConfig
 from mint_rl.training.benchmark_config import BenchmarkConfig
 from mint_rl.training.benchmark_data import files_digest
 from mint_rl.training.encoding import fingerprint
+from mint_rl.training.method_word import MethodWord, slug
 
 CELLS_FOLDER = "cells"
 CELL_FILE = "cell.json"
@@ -91,29 +91,13 @@ class Method:
     word: str
     seeds: int | None  # its own number of training seeds
     settings: tuple[str, ...]  # of `mint-rl bc`, as Hydra takes them
+    name: str  # the word without its number of seeds
 
     @classmethod
     def parse(cls, word: str) -> Method:
         """`UserError` for what is no policy with settings, or a setting that the benchmark decides."""
-        policy, _, rest = word.partition(":")
-        settings, seeds = [f"policy={policy}"], None
-        for setting in filter(None, re.split(r",(?![^\[]*\])", rest)):  # not the commas of a list
-            key, _, value = setting.partition("=")
-            if key in _OURS:
-                raise UserError(f"the benchmark itself decides '{key}': leave it out of '{word}'")
-            if key != "seeds":
-                settings.append(setting)
-            elif value.isdecimal() and int(value) > 0:
-                seeds = int(value)
-            else:
-                raise UserError(f"'seeds' in '{word}' must be a number of at least 1, got '{value}'")
-        return cls(word, seeds, tuple(settings))
-
-    @property
-    def name(self) -> str:
-        """The word without what does not belong to the method: its number of seeds."""
-        policy = self.word.partition(":")[0]
-        return ":".join(filter(None, [policy, ",".join(self.settings[1:])]))
+        found = MethodWord.parse(word, _OURS)
+        return cls(word, found.seeds, (f"policy={found.method}", *found.settings), found.name)
 
     def configuration(self, task: str) -> BCConfig:
         """The settings of `mint-rl bc` for a task; `UserError` for those that are unknown or impossible."""
@@ -144,7 +128,7 @@ def grid(config: BenchmarkConfig, demonstrations: Mapping[tuple[str, str], list[
             settings = method.configuration(task)
             for encoder in [""] if reads_pixels(settings) else config.encoders:
                 key = digest(settings, demos_digest, encoders.get(encoder, ""))
-                name = "-".join(map(_slug, filter(None, [task, data, method.name, encoder, key])))
+                name = "-".join(map(slug, filter(None, [task, data, method.name, encoder, key])))
                 for seed in range(method.seeds or config.seeds):
                     folder = Path(config.out, CELLS_FOLDER, name, f"seed-{seed}")
                     cells[folder] = Cell(
@@ -199,8 +183,3 @@ def _needed_encoders(config: BenchmarkConfig) -> Sequence[str]:
         not reads_pixels(Method.parse(word).configuration(config.tasks[0])) for word in config.policies
     )
     return config.encoders if needed else ()
-
-
-def _slug(word: str) -> str:
-    """What may stand in the name of a folder."""
-    return re.sub(r"[^\w.+=]+", "_", word.replace("policy.", ""))[:60].strip("_")

@@ -12,12 +12,12 @@ import subprocess
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol, TypeVar
 
 from mint_rl.errors import UserError, unknown_name
-from mint_rl.training.benchmark_cell import Result, is_finished
-from mint_rl.training.benchmark_grid import Cell
+from mint_rl.training.cell_result import Result
 
 OUTPUT_FILE = "output.txt"
 HYDRA_FOLDER = "hydra"
@@ -25,8 +25,39 @@ _SECONDS_TO_STOP = 60
 _SECONDS_TO_LOOK = 5
 
 
+class Cell(Protocol):
+    """One cell of any benchmark, whose process leaves a `result.json` in its folder."""
+
+    @property
+    def folder(self) -> Path: ...
+
+    @property
+    def name(self) -> str: ...  # for people
+
+    @property
+    def threads(self) -> int: ...  # of its process
+
+
+AnyCell = TypeVar("AnyCell", bound=Cell)
+Finished = Callable[[AnyCell], bool]  # whether nothing is left to do in a cell
+
+
+@dataclass(frozen=True)
+class BenchmarkResult:
+    """What one call left behind."""
+
+    folder: Path
+    finished: int  # cells, from this call or an earlier one
+    failures: dict[str, str]  # by the cell's name, a sentence
+    interrupted: bool
+
+
 def run_in_processes(
-    cells: Sequence[Cell], jobs: int, command: Sequence[str], say: Callable[[str], None] = print
+    cells: Sequence[AnyCell],
+    jobs: int,
+    command: Sequence[str],
+    finished: Finished[AnyCell],
+    say: Callable[[str], None] = print,
 ) -> dict[str, str]:
     """Run cells, at most `jobs` at a time, each by `command` with the cell's folder behind it.
 
@@ -38,7 +69,7 @@ def run_in_processes(
     processes: set[subprocess.Popen[bytes]] = set()
     failures: dict[str, str] = {}
 
-    def run(cell: Cell) -> int:
+    def run(cell: AnyCell) -> int:
         with open(cell.folder / OUTPUT_FILE, "wb") as output:
             process = _start([*command, str(cell.folder)], output, cell.threads)
             processes.add(process)
@@ -55,7 +86,7 @@ def run_in_processes(
         try:
             for future in as_completed(futures):
                 bar.update()
-                reason = failure(futures[future], future.result())
+                reason = failure(futures[future], finished, future.result())
                 if reason is not None:
                     failures[futures[future].name] = reason
                     with bar.external_write_mode():
@@ -68,10 +99,11 @@ def run_in_processes(
 
 
 def run_with_hydra(
-    cells: Sequence[Cell],
+    cells: Sequence[AnyCell],
     launcher: str,
     command: Sequence[str],
     folder: Path,
+    finished: Finished[AnyCell],
     say: Callable[[str], None] = print,
 ) -> dict[str, str]:
     """Run cells as one Hydra multirun of `command`, a program of `hydra.main` that takes `+cell=<folder>`.
@@ -102,12 +134,12 @@ def run_with_hydra(
             while process.poll() is None:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(_SECONDS_TO_LOOK)
-                left = [cell for cell in left if not is_finished(cell)]
+                left = [cell for cell in left if not finished(cell)]
                 bar.update(len(cells) - len(left) - bar.n)
         except KeyboardInterrupt:
             _stop([process])
             raise
-    failures = {cell.name: reason for cell in left if (reason := failure(cell)) is not None}
+    failures = {cell.name: reason for cell in left if (reason := failure(cell, finished)) is not None}
     for cell, reason in failures.items():
         say(f"failed: {cell}: {reason}")
     if process.returncode != 0:
@@ -131,12 +163,12 @@ def parse_launcher(launcher: str) -> tuple[str, list[str]]:
     return name, [setting for setting in settings.split(",") if setting]
 
 
-def failure(cell: Cell, status: int | None = None) -> str | None:
+def failure(cell: AnyCell, finished: Finished[AnyCell], status: int | None = None) -> str | None:
     """Why a cell is not finished after its process ended, in a sentence; None if it is.
 
     status: the exit status of its process, where that is known.
     """
-    if is_finished(cell):
+    if finished(cell):
         return None
     reason = Result.read(cell.folder).failure
     if reason is not None:

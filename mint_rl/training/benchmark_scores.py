@@ -13,9 +13,10 @@ import numpy as np
 from mint_rl.envs.magical.names import TASKS, VARIANTS
 from mint_rl.errors import UserError
 from mint_rl.training.benchmark import read_benchmark
-from mint_rl.training.benchmark_cell import Result, read_scores
+from mint_rl.training.benchmark_cell import read_scores
 from mint_rl.training.benchmark_config import SETTINGS
 from mint_rl.training.benchmark_grid import CELL_FILE, CELLS_FOLDER, Cell
+from mint_rl.training.cell_result import Result
 from mint_rl.training.statistics import (
     Array,
     Estimate,

@@ -29,6 +29,7 @@ _SCHEMAS = {
     "record": "mint_rl.training.record:RecordConfig",
     "export": "mint_rl.training.export:ExportConfig",
     "dynamics": "mint_rl.training.dynamics_config:DynamicsConfig",
+    "keypoint_benchmark": "mint_rl.training.keypoint_benchmark_config:KeypointBenchmarkConfig",
     "keypoint_evaluation": "mint_rl.training.keypoint_evaluation:KeypointEvaluationConfig",
     "keypoint_probe": "mint_rl.training.probe:ProbeConfig",
     "keypoint_video": "mint_rl.viz.keypoint_video:KeypointVideoConfig",
@@ -41,8 +42,13 @@ _POLICIES = {
     "cnn": "mint_rl.policies.cnn:CNNConfig",
 }
 POLICIES = tuple(_POLICIES)
-# Configuration → the setting whose value is the name of a file of other defaults, in configs/<setting>/.
-_GROUPS = {"benchmark": "preset", "pretrain": "method"}
+# Configuration → the setting whose value is the name of a file of other defaults, and the folder of these
+# files in configs/.
+_GROUPS = {
+    "benchmark": ("preset", "preset"),
+    "keypoint_benchmark": ("preset", "keypoint_preset"),
+    "pretrain": ("method", "method"),
+}
 # Configuration → the setting that decides which nested settings there are.
 _CHOSEN_BY = {"bc": "policy", "pretrain": "method"}
 
@@ -73,8 +79,9 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> Any:
         key, value = override.split("=", 1)
         if key == "policy" and name == "bc" and value not in _POLICIES:
             raise unknown_name("policy", value, _POLICIES)
-        if key == _GROUPS.get(name) and value.strip("'") not in group_choices(key):
-            raise unknown_name(key, value.strip("'"), group_choices(key))
+        group, files = _GROUPS.get(name, ("", ""))
+        if key == group and value.strip("'") not in group_choices(files):
+            raise unknown_name(key, value.strip("'"), group_choices(files))
     overrides = _with_lists(name, overrides)
     try:
         return OmegaConf.to_object(_compose(name, overrides))
@@ -198,12 +205,14 @@ def _compose(name: str, overrides: Sequence[str]) -> Any:
         for method, path in METHODS.items():
             store.store(group="loss", name=method, node=_load(path))
     store.store(name=f"{name}_schema", node=schema)
+    group, files = _GROUPS.get(name, ("", ""))
+    overrides = [re.sub(f"^{group}=", f"{files}=", one) if group else one for one in overrides]
     # A program that already uses Hydra keeps its own state.
     previous = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
         with initialize_config_module(CONFIGS, version_base="1.3"):
-            return compose(config_name=name, overrides=list(overrides))
+            return compose(config_name=name, overrides=overrides)
     finally:
         GlobalHydra.instance().clear()
         if previous is not None:

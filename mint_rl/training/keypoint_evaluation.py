@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
-from mint_rl.data.bouncing.videos import TEST_VIDEOS, is_bouncing, masked_bouncing, parse_bouncing
+import numpy as np
+from numpy.typing import NDArray
+
+from mint_rl.data.bouncing.videos import SIZE, TEST_VIDEOS, is_bouncing, masked_bouncing, parse_bouncing
 from mint_rl.data.demonstrations import read_demonstrations
 from mint_rl.data.masked_video import MaskedVideo
 from mint_rl.data.videos.clevrer import masked_clevrer
@@ -97,15 +101,25 @@ class KeypointEvaluationConfig:
         return chosen
 
 
+class Detector(Protocol):
+    """Whatever finds keypoints: encoders, and the controls beside them."""
+
+    def encode(self, frames: NDArray[np.uint8], /) -> NDArray[np.float32]:
+        """uint8 frames (T, H, W, 3) → x, y and status of keypoints (T, K, 3)."""
+
+
 def evaluate_keypoints(
-    encoders: dict[str, KeypointEncoder], videos: Iterable[MaskedVideo]
+    encoders: Mapping[str, Detector], videos: Iterable[MaskedVideo]
 ) -> list[EncoderScores]:
     """The metrics of every encoder on every video; each video is seen once and forgotten.
 
     CPU time is that of PyTorch's present number of threads: wrap the call in `cpu_threads(1)` to have that of
     one core.
     """
-    scores = {name: EncoderScores(name, describe_settings(encoder)) for name, encoder in encoders.items()}
+    scores = {
+        name: EncoderScores(name, describe_settings(one) if isinstance(one, KeypointEncoder) else "control")
+        for name, one in encoders.items()
+    }
     for number, video in enumerate(videos):
         for name, encoder in encoders.items():
             if number == 0:
@@ -135,7 +149,8 @@ def run_keypoint_evaluation(
         writable_folder(Path(config.out).parent)
     encoders = {word: load_with_settings(word) for word in config.encoders}
     with cpu_threads(1):
-        scores = evaluate_keypoints(encoders, _videos(config, next(iter(encoders.values()))))
+        first = next(iter(encoders.values()))
+        scores = evaluate_keypoints(encoders, evaluation_videos(config, first.config.image_size))
     baseline = scores[0]
     others: Sequence[EncoderScores | None] = [None] + [baseline] * (len(scores) - 1)
     for found, other in zip(scores, others, strict=True):
@@ -156,18 +171,23 @@ def run_keypoint_evaluation(
     return scores
 
 
-def _videos(config: KeypointEvaluationConfig, first: KeypointEncoder) -> Iterator[MaskedVideo]:
-    """What to evaluate on, one video at a time; made ones are as large as the images of `first`."""
+def evaluation_videos(
+    config: KeypointEvaluationConfig, image_size: tuple[int, int] = SIZE, progress: bool = True
+) -> Iterator[MaskedVideo]:
+    """What to evaluate on, one video at a time; made ones are as large as `image_size` unless told.
+
+    progress: show a bar.
+    """
     from tqdm import tqdm
 
     if config.data:
-        size = parse_size(config.size) if config.size else first.config.image_size
+        size = parse_size(config.size) if config.size else image_size
         videos = (video for source in config.data for video in _read(source, config, size))
-        yield from tqdm(videos, desc="evaluating", unit="video", delay=0.3)
+        yield from tqdm(videos, desc="evaluating", unit="video", delay=0.3, disable=not progress)
         return
     environments = config.environments()
     total = config.episodes * sum(TABLE[parse_env_id(env)[0]].max_episode_steps + 1 for env in environments)
-    with tqdm(total=total, desc="evaluating", unit="frame", delay=0.3) as bar:
+    with tqdm(total=total, desc="evaluating", unit="frame", delay=0.3, disable=not progress) as bar:
         for env in environments:
             for video in masked_episodes(
                 env, config.episodes, config.seed, config.behaviour, config.noise, config.resolution

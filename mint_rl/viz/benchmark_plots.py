@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Okabe and Ito's palette, which readers with any colour vision can tell apart.
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000", "#F0E442")
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000", "#F0E442")
 _MARKERS = "osD^vP*X"
 
 
@@ -93,7 +93,7 @@ def _intervals(
     means = [estimate.mean for _, estimate in known]
     axis.errorbar(
         [x for x, _ in known], means, yerr=np.array([_reach(estimate) for _, estimate in known]).T,
-        fmt=_MARKERS[style % len(_MARKERS)], color=_COLOURS[style % len(_COLOURS)], markersize=4.5,
+        fmt=_MARKERS[style % len(_MARKERS)], color=COLOURS[style % len(COLOURS)], markersize=4.5,
         capsize=2, linewidth=1.2, label=label,
     )  # fmt: skip
 
@@ -101,7 +101,7 @@ def _intervals(
 def _one_interval(axis: Axes, place: float, estimate: Estimate, style: int) -> None:
     axis.errorbar(
         [estimate.mean], [place], xerr=np.array([_reach(estimate)]).T, fmt=_MARKERS[style % len(_MARKERS)],
-        color=_COLOURS[style % len(_COLOURS)], markersize=5, capsize=3, linewidth=1.4,
+        color=COLOURS[style % len(COLOURS)], markersize=5, capsize=3, linewidth=1.4,
     )  # fmt: skip
 
 

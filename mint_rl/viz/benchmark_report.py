@@ -8,7 +8,7 @@ import importlib.resources
 import io
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +138,7 @@ def _text(findings: Findings, every: list[Table], pictures: list[str]) -> str:
     """The tables as Markdown, with commands, machines, dates and plots."""
     lines = [f"# {TITLE}", "", _summary_line(findings), ""]
     lines += [f"    {entry['command']}    # {entry['date']}" for entry in findings.commands]
-    lines += ["", *(f"- {machine}" for machine in _machines(findings)), "", READING, ""]
+    lines += ["", *(f"- {machine}" for machine in machine_lines(findings.machines)), "", READING, ""]
     failed = failures(findings)
     if failed:
         lines += ["## Training runs that failed", "", *(f"- {sentence}" for sentence in failed), ""]
@@ -173,7 +173,7 @@ def _page(findings: Findings, every: list[Table], pictures: dict[str, bytes], vi
         title=TITLE,
         summary=_summary_line(findings),
         commands=findings.commands,
-        machines=_machines(findings),
+        machines=machine_lines(findings.machines),
         reading=READING,
         failures=failures(findings),
         sections=sections,
@@ -221,9 +221,10 @@ def _summary_line(findings: Findings) -> str:
     return f"{done} of {runs} training runs are trained; computed {when}."
 
 
-def _machines(findings: Findings) -> list[str]:
+def machine_lines(machines: Sequence[Mapping[str, str]]) -> list[str]:
+    """What numbers were measured on, a line a machine, from what `describe_machine` found."""
     return [
         f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}, "
         f"PyTorch {machine['torch']}, mint-rl {machine['mint-rl']}"
-        for machine in findings.machines
+        for machine in machines
     ]

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from mint_rl.errors import UserError
-from mint_rl.training.benchmark import BenchmarkResult, benchmark, read_benchmark
+from mint_rl.training.benchmark import benchmark, read_benchmark
+from mint_rl.training.benchmark_cell import is_finished
 from mint_rl.training.benchmark_config import BenchmarkConfig
 from mint_rl.training.benchmark_grid import Cell
-from mint_rl.training.benchmark_launch import failure, parse_launcher
+from mint_rl.training.benchmark_launch import BenchmarkResult, failure, parse_launcher
 
 STUB = (sys.executable, str(Path(__file__).with_name("benchmark_stub.py")))
 
@@ -172,7 +173,7 @@ def test_a_launcher_that_loses_a_cell_is_noticed(tmp_path: Path) -> None:
 
 def test_why_a_process_ended(tmp_path: Path) -> None:
     cell = Cell("MakeLine", "protocol", "mlp", "", 0, [], "0", tmp_path, ["Demo"], 1, 0, 1, False)
-    assert failure(cell) == "it was not run"
-    assert failure(cell, -11) == "its process was ended by SIGSEGV"
+    assert failure(cell, is_finished) == "it was not run"
+    assert failure(cell, is_finished, -11) == "its process was ended by SIGSEGV"
     (tmp_path / "output.txt").write_text("Traceback\nMemoryError: no room\n\n")
-    assert failure(cell, 1) == "MemoryError: no room"
+    assert failure(cell, is_finished, 1) == "MemoryError: no room"

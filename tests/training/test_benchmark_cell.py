@@ -20,14 +20,9 @@ from mint_rl.keypoints.encoder import KeypointEncoder
 from mint_rl.keypoints.encoder_config import EncoderConfig
 from mint_rl.policies.checkpoint import load_policy
 from mint_rl.training import benchmark_cell
-from mint_rl.training.benchmark_cell import (
-    Result,
-    is_finished,
-    read_scores,
-    run_cell,
-    unfinished_variants,
-)
+from mint_rl.training.benchmark_cell import is_finished, read_scores, run_cell, unfinished_variants
 from mint_rl.training.benchmark_grid import Cell, present_digest
+from mint_rl.training.cell_result import Result
 from mint_rl.training.evaluate import evaluate
 from mint_rl.viz.video import can_write_video
 

@@ -13,7 +13,8 @@ from mint_rl.cli import VERBS, main
 from mint_rl.data.demonstrations import write_demonstrations
 from mint_rl.envs.magical.recording import record_demonstrations
 from mint_rl.errors import UserError
-from mint_rl.training.benchmark_config import BenchmarkConfig, command_of
+from mint_rl.training.benchmark_command import command_of
+from mint_rl.training.benchmark_config import BenchmarkConfig
 from mint_rl.training.benchmark_data import check_demonstrations, shared_demonstrations
 from mint_rl.training.benchmark_grid import Cell, Method, check_methods, grid, settings_of
 from mint_rl.training.configuration import load_config
