@@ -20,9 +20,9 @@ class NodeNetworkConfig(KeypointPolicyConfig):
     """The options of networks that hold one vector a keypoint."""
 
     hidden: int = option(32, "features of a node between the layers")
-    readout_per_node: int = option(8, "features that each keypoint hands to the readout")
-    readout_hidden: int = option(128, "width of the readout's hidden layer")
-    features: int = option(64, "what the action and value heads read")
+    readout_per_node: int = option(32, "features that each keypoint hands to the readout")
+    readout_hidden: int = option(256, "width of the readout's hidden layer")
+    features: int = option(128, "what the action and value heads read")
 
     def __post_init__(self) -> None:
         super().__post_init__()
