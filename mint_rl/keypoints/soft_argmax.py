@@ -37,6 +37,13 @@ def soft_argmax(
         lines = maps.detach().permute(0, 2, 3, 1).contiguous().numpy()
         kernels.expected_places(lines, np.float32(window or math.inf), places.numpy(), heights.numpy())
         return places.clamp_(0.0, 1.0), _softplus(heights)
+    return portable_soft_argmax(maps, window, heatmap)
+
+
+def portable_soft_argmax(
+    maps: Tensor, window: float | None = None, heatmap: str = "softplus-softmax"
+) -> tuple[Tensor, Tensor]:
+    """`soft_argmax` in PyTorch's own operations, for every device, with a gradient."""
     height, width = maps.shape[-2:]
     maps = maps.contiguous()
     columns = torch.linspace(0, 1, width, device=maps.device, dtype=maps.dtype)
