@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import runpy
+from pathlib import Path
 
 import pytest
 import torch
@@ -104,3 +106,12 @@ def test_the_kernel_takes_the_first_of_equal_maxima_row_by_row() -> None:
             coordinates, _ = soft_argmax(maps.requires_grad_(grad), window=0.01)
         expected = torch.tensor([[1.0, 0.25], [0.25, 0.5]])
         torch.testing.assert_close(coordinates[0].detach(), expected, rtol=0, atol=1e-6)
+
+
+def test_the_benchmark_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path(__file__).parents[2] / "benchmarks"
+    monkeypatch.setattr("sys.argv", ["soft_argmax.py", "--turns", "1"])
+    runpy.run_path(str(folder / "soft_argmax.py"), run_name="__main__")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    assert all("kernel" in line and "(1.0×)" in line for line in lines)
