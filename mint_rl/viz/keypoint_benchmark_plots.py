@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -63,7 +64,7 @@ def plot_overlays(
             axis.imshow(draw_keypoints(frame, detector.encode(frame[None])[0], size=240))
             axis.set_xticks([])
             axis.set_yticks([])
-        axes[0].set_ylabel(label, fontsize=7)
+        axes[0].set_ylabel(textwrap.fill(label, 22), fontsize=7)  # a row is no longer than that
     figure.suptitle(title, fontsize=9)
     return _save(figure, target)
 
