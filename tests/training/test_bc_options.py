@@ -317,3 +317,13 @@ def test_settings_that_cannot_be(changes: dict[str, Any], sentence: str) -> None
 def test_one_temperature_needs_no_rollouts() -> None:
     policy: Any = type("Policy", (), {"config": MLPConfig()})()
     assert choose_acting(policy, ["Demo"], "0.25", "1") == (0.25, 1)
+
+
+def test_the_cnn_agent_trains_in_bfloat16_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    for able, expected in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda able=able: able)
+        assert precision_of(BCConfig(policy=CNNConfig())) == expected
+        assert precision_of(BCConfig(policy=CNNConfig(), precision="float32")) == "float32"
+        assert precision_of(BCConfig()) == "float32"
