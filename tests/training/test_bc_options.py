@@ -19,8 +19,10 @@ from mint_rl.errors import UserError
 from mint_rl.keypoints.encoder import KeypointEncoder
 from mint_rl.keypoints.encoder_config import EncoderConfig
 from mint_rl.policies.checkpoint import load_policy
+from mint_rl.policies.cnn import CNNConfig
 from mint_rl.policies.mlp import MLPConfig
 from mint_rl.training.bc import BCConfig, behaviour_cloning
+from mint_rl.training.bc_config import precision_of
 from mint_rl.training.evaluate import EvaluateConfig, choose_acting, evaluate, evaluate_run
 
 
@@ -320,8 +322,6 @@ def test_one_temperature_needs_no_rollouts() -> None:
 
 
 def test_the_cnn_agent_trains_in_bfloat16_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-
     for able, expected in ((True, "bfloat16"), (False, "float32")):
         monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda able=able: able)
         assert precision_of(BCConfig(policy=CNNConfig())) == expected
