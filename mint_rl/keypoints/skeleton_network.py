@@ -1,4 +1,4 @@
-"""The network of KeypointGAN's encoder: an image becomes a skeleton picture, the picture K feature maps.
+"""The networks of KeypointGAN: an image becomes a skeleton picture, the picture K feature maps.
 
 Φ, an image-to-image network, sees the image alone; the regressor η sees the picture alone, so that keypoints
 know no more than what the picture shows (Jakab et al., 2020, section 3).
@@ -99,6 +99,33 @@ class Regressor(nn.Module):
         near = self.first(pictures)
         maps = self.last(self.third(_joined(self.second(near), near)))
         return functional.interpolate(maps, pictures.shape[-2:], mode="bilinear", align_corners=False)
+
+
+class Discriminator(nn.Module):
+    """D: pictures (N, 1, h, w) → two judgements each, (N, 2).
+
+    The first is of shapes wherever they are: features of 17×17 pixels, averaged over the picture and their
+    largest. The second is of the picture as a whole, of where and how many there are.
+    """
+
+    def __init__(self, height: int, width: int) -> None:
+        super().__init__()
+        self.features = nn.Sequential(*_leaky(1, 32, 5, 2), *_leaky(32, 64, 3, 2), *_leaky(64, 64, 3, 1))
+        self.shapes = nn.Sequential(nn.Linear(128, 64), nn.LeakyReLU(0.1), nn.Linear(64, 1))
+        places = -(-height // 8) * -(-width // 8)
+        self.whole = nn.Sequential(*_leaky(64, 64, 3, 2), nn.Flatten(), nn.Linear(64 * places, 1))
+        initialise(self)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        maps = self.features(pictures)
+        flat = maps.flatten(2)
+        # Lines cover little of a picture: without the factor the mean would hardly be seen.
+        found = torch.cat([16.0 * flat.mean(2), flat.amax(2)], 1)
+        return torch.cat([self.shapes(found), self.whole(maps)], 1)
+
+
+def _leaky(inputs: int, outputs: int, kernel: int, stride: int) -> list[nn.Module]:
+    return [nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2), nn.LeakyReLU(0.1)]
 
 
 def initialise(network: nn.Module) -> None:

@@ -107,7 +107,7 @@ def test_a_picture_that_turns_with_its_image_costs_nothing() -> None:
 
 def test_a_painter_that_changes_nothing_costs_one() -> None:
     method = _method()
-    images, drawn = torch.rand(4, 3, 16, 16), torch.rand(4, 1, 16, 16)
+    images, drawn = torch.rand(4, 3, 16, 16), torch.rand(2, 1, 16, 16)
     torch.nn.init.zeros_(method.painter.last.weight)
     torch.nn.init.constant_(method.painter.last.bias, -50.0)  # type: ignore[arg-type]
     assert float(method.reconstruction(images, drawn).detach()) == pytest.approx(1.0)

@@ -14,7 +14,8 @@ Where this differs from the source:
 - Pictures and reconstructions have half the image's sides. Ψ predicts what is new and where (a mask).
 - η learns from the prior alone, first and by itself, by cross-entropy of its maps and by distance, on
   pictures with noise; the other losses reach Φ through it.
-- The discriminator sees whole pictures and has a gradient penalty (R1, Mescheder et al., 2018).
+- The discriminator judges shapes and the whole picture, and has a gradient penalty (R1, Mescheder et al.,
+  2018).
 - One Adam trains all; β₁ = 0.5 for whatever takes part in the game between Φ and the discriminator.
 """
 
@@ -36,7 +37,7 @@ from mint_rl.keypoints.encoder import KeypointEncoder, Keypoints
 from mint_rl.keypoints.heatmaps import to_pixels
 from mint_rl.keypoints.method import Clips, Method, MethodConfig, Needs
 from mint_rl.keypoints.skeleton import PosePrior, draw_skeleton, quarter_turns, read_prior
-from mint_rl.keypoints.skeleton_network import SkeletonNetwork, UNet, fixed, initialise
+from mint_rl.keypoints.skeleton_network import Discriminator, SkeletonNetwork, UNet, fixed
 from mint_rl.keypoints.soft_argmax import soft_argmax
 from mint_rl.options import option
 
@@ -54,12 +55,12 @@ class KeypointGANConfig(MethodConfig):
     gap: int = option(30, "largest distance in time between the two frames, in frames")
     sigma: float = option(1.25, "width of a drawn line, pixels of the picture, of half the image's sides")
     lambda_gan: float = option(1.0, "weight of the adversarial loss")
-    lambda_reconstruction: float = option(1.0, "weight of the reconstruction")
+    lambda_reconstruction: float = option(2.0, "weight of the reconstruction")
     lambda_cycle: float = option(0.3, "weight of ‖β(η(y)) − y‖²")
     lambda_turned: float = option(1.0, "weight of the turned image's picture being the turned picture")
-    penalty: float = option(1.0, "weight of the discriminator's gradient penalty")
+    penalty: float = option(0.1, "weight of the discriminator's gradient penalty")
     regressor_steps: int = option(500, "steps at the beginning that train the regressor alone")
-    direct_steps: int = option(150, "steps after them over which the reconstruction from y itself fades out")
+    direct_steps: int = option(600, "steps after them over which the reconstruction from y itself fades out")
 
     def __post_init__(self) -> None:
         if self.gap < 1 or not self.sigma > 0:
@@ -102,18 +103,7 @@ class KeypointGAN(Method):
     def __init__(self, encoder: KeypointEncoder, config: KeypointGANConfig, prior: PosePrior) -> None:
         super().__init__(encoder)
         self.config, self.prior = config, prior
-        height, width = self.size
-        self.discriminator = nn.Sequential(
-            nn.Conv2d(1, 32, 5, 2, 2),
-            nn.LeakyReLU(0.1),
-            nn.Conv2d(32, 64, 3, 2, 1),
-            nn.LeakyReLU(0.1),
-            nn.Conv2d(64, 64, 3, 2, 1),
-            nn.LeakyReLU(0.1),
-            nn.Flatten(),
-            nn.Linear(64 * -(-height // 8) * -(-width // 8), 1),
-        )
-        initialise(self.discriminator)
+        self.discriminator = Discriminator(*self.size)
         channels = encoder.config.in_channels
         self.painter = UNet(channels + 1, channels + 1)
         self.register_buffer("training_steps", torch.zeros((), dtype=torch.int64))
@@ -176,7 +166,7 @@ class KeypointGAN(Method):
         drawn = self.draw(keypoints.coordinates.flatten(0, 1))
         ink = real.square().mean()
         terms = {
-            "reconstruction": self.reconstruction(small, drawn),
+            "reconstruction": self.reconstruction(small, drawn[::2]),
             "cycle": (drawn - picture).square().mean() / ink,
             "turned": self.turned_loss(images[::2], picture[::2], extra["angles"]) / ink,
             "regression": regression,
@@ -188,7 +178,7 @@ class KeypointGAN(Method):
             return {"total": total, **terms}
         done -= config.regressor_steps
         if done < config.direct_steps:
-            terms["direct"] = self.reconstruction(small, picture)
+            terms["direct"] = self.reconstruction(small, picture[::2])
             weight = config.lambda_reconstruction * (1 - done / config.direct_steps)
             total = total + weight * terms["direct"]
         terms["discriminator"] = discriminator_loss(
@@ -211,8 +201,11 @@ class KeypointGAN(Method):
         return draw_skeleton(points, self.prior.edges, *self.size, self.config.sigma)
 
     def reconstruction(self, images: Tensor, drawn: Tensor) -> Tensor:
-        """Of images (2B, C, h, w), two of a clip behind each other, each from the other and its skeleton."""
-        others = images.view(-1, 2, *images.shape[1:]).flip(1).flatten(0, 1)
+        """How badly first frames are made of their skeletons (B, 1, h, w) and the other frames.
+
+        images: (2B, C, h, w), the two frames of a clip behind each other. 1 is what copying would cost.
+        """
+        images, others = images[::2], images[1::2]
         painted = self.painter(torch.cat([others, drawn], 1))
         mask = torch.sigmoid(painted[:, -1:])
         made = others + mask * (painted[:, :-1] - others)
