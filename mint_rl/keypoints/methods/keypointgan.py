@@ -8,7 +8,8 @@ holds nothing but K points, appearance has to come from the other frame.
 Where this differs from the source:
 - A turned image must give the turned picture. Without this, all pictures had one and the same heading: a
   discriminator that sees one picture at a time cannot tell.
-- At first Ψ is given the picture y itself, too: only what moves is worth drawing, so that Φ finds it at once.
+- Ink costs where the two frames do not differ, and at first Ψ is given the picture y itself, too: so Φ finds
+  what moves at once. Else it may well draw a code of where the object is, somewhere else.
 - The reconstruction is compared as pixels at three scales, not by the features of a network trained on
   ImageNet; relative to how much the two frames differ, so that 1 is what copying the other frame costs.
 - Pictures and reconstructions have half the image's sides. Ψ predicts what is new and where (a mask).
@@ -43,6 +44,8 @@ from mint_rl.options import option
 
 MAGICAL = "magical"  # the prior that is made from the simulator
 _PENALTY_EVERY = 4  # steps: as good as at every step (Karras et al., 2020), and it takes three passes
+_DIFFERENT = 0.1  # two pixels, in shares of their range
+_AROUND = 4  # pixels around one that differs
 _ADVERSARIAL_BETAS = (0.5, 0.99)
 
 
@@ -55,19 +58,20 @@ class KeypointGANConfig(MethodConfig):
     gap: int = option(30, "largest distance in time between the two frames, in frames")
     sigma: float = option(1.25, "width of a drawn line, pixels of the picture, of half the image's sides")
     lambda_gan: float = option(1.0, "weight of the adversarial loss")
-    lambda_reconstruction: float = option(2.0, "weight of the reconstruction")
+    lambda_reconstruction: float = option(1.0, "weight of the reconstruction")
     lambda_cycle: float = option(0.3, "weight of ‖β(η(y)) − y‖²")
     lambda_turned: float = option(1.0, "weight of the turned image's picture being the turned picture")
-    penalty: float = option(0.1, "weight of the discriminator's gradient penalty")
-    regressor_steps: int = option(500, "steps at the beginning that train the regressor alone")
-    direct_steps: int = option(600, "steps after them over which the reconstruction from y itself fades out")
+    lambda_still: float = option(1.0, "weight of the ink where the two frames do not differ")
+    penalty: float = option(0.3, "weight of the discriminator's gradient penalty")
+    regressor_steps: int = option(400, "steps at the beginning that train the regressor alone")
+    direct_steps: int = option(150, "steps after them over which the reconstruction from y itself fades out")
 
     def __post_init__(self) -> None:
         if self.gap < 1 or not self.sigma > 0:
             raise UserError(f"loss.gap is {self.gap}, loss.sigma {self.sigma}: at least 1, and above 0")
         for name in (
-            "lambda_gan", "lambda_reconstruction", "lambda_cycle", "lambda_turned", "penalty",
-            "regressor_steps", "direct_steps",
+            "lambda_gan", "lambda_reconstruction", "lambda_cycle", "lambda_turned", "lambda_still",
+            "penalty", "regressor_steps", "direct_steps",
         ):  # fmt: skip
             if not getattr(self, name) >= 0:
                 raise UserError(f"loss.{name} is {getattr(self, name)}; it must be at least 0")
@@ -169,11 +173,12 @@ class KeypointGAN(Method):
             "reconstruction": self.reconstruction(small, drawn[::2]),
             "cycle": (drawn - picture).square().mean() / ink,
             "turned": self.turned_loss(images[::2], picture[::2], extra["angles"]) / ink,
+            "still": (picture.square() * still(small)).mean() / ink,
             "regression": regression,
             "generator": generator_loss(fixed(self.discriminator, picture)),
         }
         total = config.lambda_reconstruction * terms["reconstruction"] + config.lambda_cycle * terms["cycle"]
-        total = total + config.lambda_turned * terms["turned"]
+        total = total + config.lambda_turned * terms["turned"] + config.lambda_still * terms["still"]
         if not self.training:
             return {"total": total, **terms}
         done -= config.regressor_steps
@@ -259,6 +264,17 @@ def regressor_loss(maps: Tensor, poses: Tensor) -> Tensor:
 def relative_error(made: Tensor, wanted: Tensor, copied: Tensor) -> Tensor:
     """Squared error of images (N, C, H, W), at three resolutions, as a share of that of `copied`: 0 up."""
     return _distance(made, wanted) / _distance(copied, wanted).clamp(min=1e-6)
+
+
+def still(images: Tensor) -> Tensor:
+    """(2B, 1, h, w): 1 where the two frames of a clip do not differ within 4 pixels, else 0.
+
+    images: (2B, C, h, w), the frames of a clip behind each other. All 0 for frames that differ nowhere, of
+    which nobody knows what might move.
+    """
+    differs = ((images[::2] - images[1::2]).abs().amax(1, keepdim=True) > _DIFFERENT).to(images.dtype)
+    around = functional.max_pool2d(differs, 2 * _AROUND + 1, 1, _AROUND)
+    return ((1 - around) * differs.amax((2, 3), keepdim=True)).repeat_interleave(2, 0)
 
 
 def turn(pictures: Tensor, angles: Tensor, beyond: str) -> Tensor:
