@@ -13,7 +13,7 @@ from torch.nn import functional
 
 WIDTHS = (16, 32, 64, 32, 16, 1)  # channels of Φ's stages, the last of which is the picture
 _REGRESSOR_WIDTH = 32
-_EMPTY = -2.0  # where Φ begins, before its sigmoid: with a picture that is nearly empty
+_EMPTY = -3.5  # where Φ begins, before its sigmoid: with a picture that is nearly empty
 
 
 class SkeletonNetwork(nn.Sequential):

@@ -20,6 +20,7 @@ from mint_rl.keypoints.methods.keypointgan import (
     discriminator_loss,
     generator_loss,
     gradient_penalty,
+    near,
     regressor_loss,
     relative_error,
     still,
@@ -119,10 +120,22 @@ def test_a_picture_that_turns_with_its_image_costs_nothing() -> None:
 
 def test_a_painter_that_changes_nothing_costs_one() -> None:
     method = _method()
-    images, drawn = torch.rand(4, 3, 16, 16), torch.rand(2, 1, 16, 16)
+    images, drawn = torch.rand(4, 3, 16, 16), torch.rand(4, 1, 16, 16)
     torch.nn.init.zeros_(method.painter.last.weight)
     torch.nn.init.constant_(method.painter.last.bias, -50.0)  # type: ignore[arg-type]
     assert float(method.reconstruction(images, drawn).detach()) == pytest.approx(1.0)
+
+
+def test_only_what_is_near_a_skeleton_can_be_painted() -> None:
+    line = torch.zeros(1, 1, 16, 16)
+    line[..., 8] = 1.0
+    covered = near(line)[0, 0]
+    assert torch.equal(covered[8], (torch.arange(16) - 8).abs().le(3).float())
+    method = _method()
+    images = torch.rand(4, 3, 16, 16)
+    blank = torch.zeros(4, 1, 16, 16)
+    assert float(method.reconstruction(images, blank).detach()) == pytest.approx(1.0)
+    assert float(method.reconstruction(images, line.expand(4, -1, -1, -1)).detach()) != pytest.approx(1.0)
 
 
 def test_each_loss_reaches_what_it_is_to_train() -> None:

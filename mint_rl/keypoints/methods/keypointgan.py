@@ -12,7 +12,8 @@ Where this differs from the source:
   what moves at once. Else it may well draw a code of where the object is, somewhere else.
 - The reconstruction is compared as pixels at three scales, not by the features of a network trained on
   ImageNet; relative to how much the two frames differ, so that 1 is what copying the other frame costs.
-- Pictures and reconstructions have half the image's sides. Ψ predicts what is new and where (a mask).
+- Pictures and reconstructions have half the image's sides. Ψ predicts what is new and where (a mask), and can
+  change the other frame only around the lines of either frame's skeleton.
 - η learns from the prior alone, first and by itself, by cross-entropy of its maps and by distance, on
   pictures with noise; the other losses reach Φ through it.
 - The discriminator judges shapes and the whole picture, and has a gradient penalty (R1, Mescheder et al.,
@@ -170,7 +171,7 @@ class KeypointGAN(Method):
         drawn = self.draw(keypoints.coordinates.flatten(0, 1))
         ink = real.square().mean()
         terms = {
-            "reconstruction": self.reconstruction(small, drawn[::2]),
+            "reconstruction": self.reconstruction(small, drawn),
             "cycle": (drawn - picture).square().mean() / ink,
             "turned": self.turned_loss(images[::2], picture[::2], extra["angles"]) / ink,
             "still": (picture.square() * still(small)).mean() / ink,
@@ -183,7 +184,7 @@ class KeypointGAN(Method):
             return {"total": total, **terms}
         done -= config.regressor_steps
         if done < config.direct_steps:
-            terms["direct"] = self.reconstruction(small, picture[::2])
+            terms["direct"] = self.reconstruction(small, picture)
             weight = config.lambda_reconstruction * (1 - done / config.direct_steps)
             total = total + weight * terms["direct"]
         terms["discriminator"] = discriminator_loss(
@@ -206,15 +207,14 @@ class KeypointGAN(Method):
         return draw_skeleton(points, self.prior.edges, *self.size, self.config.sigma)
 
     def reconstruction(self, images: Tensor, drawn: Tensor) -> Tensor:
-        """How badly first frames are made of their skeletons (B, 1, h, w) and the other frames.
+        """How badly first frames are made of their skeletons and the other frames; 1 is what copying costs.
 
-        images: (2B, C, h, w), the two frames of a clip behind each other. 1 is what copying would cost.
+        images, drawn: (2B, C, h, w) and (2B, 1, h, w), the two frames of a clip behind each other.
         """
-        images, others = images[::2], images[1::2]
-        painted = self.painter(torch.cat([others, drawn], 1))
-        mask = torch.sigmoid(painted[:, -1:])
-        made = others + mask * (painted[:, :-1] - others)
-        return relative_error(made, images, others)
+        wanted, others = images[::2], images[1::2]
+        painted = self.painter(torch.cat([others, drawn[::2]], 1))
+        mask = torch.sigmoid(painted[:, -1:]) * near(torch.maximum(drawn[::2], drawn[1::2]))
+        return relative_error(others + mask * (painted[:, :-1] - others), wanted, others)
 
     def turned_loss(self, images: Tensor, pictures: Tensor, angles: Tensor) -> Tensor:
         """Mean of (Φ(Tx) − TΦ(x))² within the circle that stays in sight when T turns by an angle (N,)."""
@@ -264,6 +264,15 @@ def regressor_loss(maps: Tensor, poses: Tensor) -> Tensor:
 def relative_error(made: Tensor, wanted: Tensor, copied: Tensor) -> Tensor:
     """Squared error of images (N, C, H, W), at three resolutions, as a share of that of `copied`: 0 up."""
     return _distance(made, wanted) / _distance(copied, wanted).clamp(min=1e-6)
+
+
+def near(pictures: Tensor) -> Tensor:
+    """How far Ψ may change each place: 7 times the mean of the 7×7 pixels around it, at most 1.
+
+    pictures: (N, 1, h, w) in [0, 1]. A line across the window is enough for 1. As ink is worth something only
+    where the frames differ, Φ is told from the first step on where to draw, and to draw bright on dark.
+    """
+    return (7.0 * functional.avg_pool2d(pictures, 7, 1, 3)).clamp(max=1.0)
 
 
 def still(images: Tensor) -> Tensor:
