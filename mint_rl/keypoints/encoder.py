@@ -65,7 +65,10 @@ class KeypointEncoder(nn.Module):
         peak: sigmoid(slope·(p − γ)) of the maximum p of the softplus'd feature map (MINT, appendix A.2).
         magnitude: μ/(2γ·max μ), cut at 1, of the map's mean μ and its largest among the frame's keypoints
             (Video Structure): the relative magnitude itself at γ = 0.5, the share at which one is active.
-        always: 1 (Transporter, which knows no inactive keypoints).
+        always: 1 (Transporter and KeypointGAN, which know no inactive keypoints).
+
+    KeypointGAN's encoder has another network: by way of a skeleton picture, of half the image's sides, with
+    `config.edges` between its keypoints (`SkeletonNetwork`).
 
     The entropy gate acts in evaluation mode only: it would hide places from training.
     """
@@ -122,6 +125,10 @@ class KeypointEncoder(nn.Module):
 
     def forward(self, frames: Tensor, descriptors: bool = False) -> Keypoints:
         """Keypoints of uint8 frames (N, H, W, C) of the configured size."""
+        return self.with_stages(frames, descriptors)[0]
+
+    def with_stages(self, frames: Tensor, descriptors: bool = False) -> tuple[Keypoints, list[Tensor]]:
+        """As `forward`, and the feature maps of the network's stages that they were read from."""
         planes = self.normalise(frames)
         stages = self._maps(planes)
         maps = stages[-1]
@@ -140,7 +147,7 @@ class KeypointEncoder(nn.Module):
             settings = self.config.preprocessing, self.config.region, self.config.gate_size
             status = status * (entropy_at(frames, self._pixels(coordinates), *settings) > self.config.gate)
         sampled = self._descriptors(planes, stages, coordinates) if descriptors else None
-        return Keypoints(coordinates, status, peaks, sampled)
+        return Keypoints(coordinates, status, peaks, sampled), stages
 
     def describe(self, frames: Tensor, coordinates: Tensor) -> Tensor:
         """Descriptors of any places: uint8 frames (N, H, W, C), coordinates (N, P, 2) → (N, P, D)."""

@@ -12,6 +12,7 @@ import numpy as np
 from mint_rl.entropy import PREPROCESSINGS
 from mint_rl.entropy.checks import REGIONS
 from mint_rl.errors import UserError, unknown_name
+from mint_rl.keypoints.skeleton import checked_edges
 from mint_rl.keypoints.soft_argmax import HEATMAPS
 
 NETWORKS = ("convolutions", "skeleton")
@@ -49,6 +50,7 @@ class EncoderConfig:
     network: str = "convolutions"  # or KeypointGAN's, by way of a "skeleton" picture
     heatmap: str = "softplus-softmax"  # how feature maps give places: see `soft_argmax`
     status: str = "peak"  # how they give the status: see `KeypointEncoder`
+    edges: tuple[tuple[int, int], ...] = ()  # pairs of keypoints that a skeleton's lines join
     descriptor_stages: tuple[int, ...] = (4,)  # of the network's six, whose features descriptors are
     descriptor_crops: bool = False  # of a crop around each keypoint (stages 1 to 3), not of the whole image
 
@@ -77,6 +79,8 @@ class EncoderConfig:
         for name, known in (("network", NETWORKS), ("heatmap", HEATMAPS), ("status", STATUSES)):
             if getattr(self, name) not in known:
                 raise unknown_name(f"encoder setting {name}", str(getattr(self, name)), known)
+        if self.edges:
+            object.__setattr__(self, "edges", checked_edges(self.edges, self.num_keypoints))
         if self.region not in REGIONS:
             raise UserError(f"encoder setting region is {self.region!r}; it must be one of {REGIONS}")
         if self.up_padding not in (0, 1):

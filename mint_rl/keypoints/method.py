@@ -35,7 +35,7 @@ class Clips(NamedTuple):
     frames: Tensor  # (B, T, H, W, C) uint8, placed at random
     entropy: Tensor | None  # (B, T, H, W) in nats, as in the video; None where no method asked for it
     back: Tensor  # (B, T, 2, 3): [x, y, 1] of a placed frame, x and y in [0, 1], → x, y in the video
-    extra: Mapping[str, Tensor] = _NOTHING  # what `Method.extra` drew
+    extra: Mapping[str, Tensor] = _NOTHING  # what `Method.extra` drew and `Method.see` found
 
     def in_video(self, coordinates: Tensor) -> Tensor:
         """Keypoints (B, T, K, 2) of the placed frames in the coordinates of the video, cut at its border."""
@@ -74,6 +74,14 @@ class Method(nn.Module):
     def __init__(self, encoder: KeypointEncoder) -> None:
         super().__init__()
         self.encoder = encoder
+
+    def see(self, frames: Tensor) -> tuple[Keypoints, Mapping[str, Tensor]]:
+        """Keypoints of frames (N, H, W, C), and what else of the encoder's work goes to `clips.extra`."""
+        return self.encoder(frames), _NOTHING
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """What Adam is given: all parameters, perhaps with settings other than the learning rate."""
+        return [{"params": list(self.parameters())}]
 
     def loss(self, clips: Clips, keypoints: Keypoints) -> dict[str, Tensor]:
         """The loss of some clips: scalars by name, of which "total" is minimised and all are logged.

@@ -97,6 +97,13 @@ def write_prior(path: str | Path, prior: PosePrior) -> None:
         np.savez_compressed(file, points=prior.points, edges=np.array(prior.edges), **names)  # type: ignore[arg-type]
 
 
+def quarter_turns(poses: NDArray[np.float32], quarters: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Poses (N, K, 2) turned clockwise about the picture's middle by so many quarters (N,) each."""
+    x, y = poses[..., 0], poses[..., 1]
+    turned = np.stack([poses, np.stack([1 - y, x], -1), 1 - poses, np.stack([y, 1 - x], -1)])
+    return turned[quarters % 4, np.arange(len(poses))]
+
+
 def draw_skeleton(
     points: Tensor, edges: Sequence[tuple[int, int]], height: int, width: int, sigma: float
 ) -> Tensor:

@@ -29,22 +29,15 @@ def joint_errors(
 
     The controls: "mean pose" places every joint at its mean over the prior, "random" takes a random pose of
     it. "turned" compares with the joints turned by a half around the body: lower than the encoder's own error
-    if it takes front for back. Raises `UserError` for an encoder of other than seven keypoints.
+    if it takes front for back. Raises `UserError` for an encoder of other than seven keypoints or no episode.
     """
+    if episodes < 1:
+        raise UserError(f"episodes must be at least 1, got {episodes}")
     encoder = load_encoder(source)
     if encoder.num_keypoints != len(JOINTS):
         raise UserError(f"'{source}' has {encoder.num_keypoints} keypoints, the robot {len(JOINTS)} joints")
-    world = MagicalEnv(*parse_env_id(env))
-    frames, joints = [], []
-    for number in range(seed, seed + episodes):
-        frame, _ = world.reset(seed=number)
-        explorer = Explorer(number)
-        for _ in range(_STEPS):
-            frames.append(frame)
-            joints.append(joint_coordinates(world.world))
-            frame = world.step(explorer(world.state()))[0]
-    true = np.stack(joints)
-    found = encoder.encode(np.stack(frames))[..., :2]  # type: ignore[arg-type]
+    frames, true = explored(env, episodes, seed)
+    found = encoder.encode(frames)[..., :2]
     poses = pose_prior(seed=seed).points
     chosen = poses[np.random.default_rng(seed).integers(len(poses), size=len(true))]
     compared = {
@@ -59,3 +52,19 @@ def joint_errors(
         mean = values.mean()
         say(f"{name:<10}" + " ".join(f"{v:6.1f}" for v in values) + f"  mean {mean:.1f} = {mean / 96:.1%}")
     return errors
+
+
+def explored(
+    env: str, episodes: int, seed: int = HELD_OUT_SEED
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Frames (N, 96, 96, 3) of an explorer's episodes, reset with `seed` and on, and the joints (N, 7, 2)."""
+    world = MagicalEnv(*parse_env_id(env))
+    frames, joints = [], []
+    for number in range(seed, seed + episodes):
+        frame, _ = world.reset(seed=number)
+        explorer = Explorer(number)
+        for _ in range(_STEPS):
+            frames.append(frame)
+            joints.append(joint_coordinates(world.world))
+            frame = world.step(explorer(world.state()))[0]
+    return np.stack(frames), np.stack(joints)  # type: ignore[arg-type]

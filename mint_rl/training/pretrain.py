@@ -94,11 +94,10 @@ def _pretrain(
     held_out = VideoPairs(validation, config.preprocessing, config.region, needs) if validation else None
     prepared = time.process_time()
 
-    config = with_prior(config, folder)
-    method = new_method(config, pairs.size)
+    method = new_method(with_prior(config, folder), pairs.size)
     encoder = method.encoder
     optimiser = torch.optim.Adam(
-        method.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        method.parameter_groups(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
     run = PretrainingRun(config, folder, method, optimiser, pairs, held_out or pairs, videos.fingerprint())
     if config.resume:

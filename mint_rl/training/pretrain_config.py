@@ -27,11 +27,14 @@ class PretrainConfig(VideoConfig):
     env: str | None = option(None, "instead of data, frames of an environment: any gymnasium id, or MakeLine")
     rollouts: int = option(3, "episodes of each of MAGICAL's tasks, where neither data nor env is given")
     frames: int = option(2000, "how many frames of `env`; its episodes are cut after max_frames, or 200")
-    behaviour: str = option("random", "who acts in `env`: random, or the run folder of `mint-rl bc`")
+    behaviour: str = option(
+        "random", "who acts in `env`: random, in MAGICAL explorer, or the run folder of `mint-rl bc`"
+    )
     method: str = option(
         "mint",
         "mint, the paper's variants mint-paper, mint-no-regularisation, mint-no-temporal, or its rivals "
-        "transporter, transporter-modified, video-structure",
+        "transporter, transporter-modified, video-structure, or keypointgan, which finds the joints of a "
+        "skeleton",
     )
     seed: int = option(0, "decides rollouts, initial weights, batches and the validation split")
     out: str | None = option(None, "the run folder; none: a new one in runs/")

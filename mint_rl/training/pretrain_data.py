@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mint_rl.data.videos import VideoConfig, VideoSet, open_videos
+from mint_rl.errors import UserError
 from mint_rl.training.pretrain_config import PretrainConfig
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 Video = TypeVar("Video")
 
 FRAMES_FOLDER = "frames"  # of the run folder: what was collected of an environment
+EXPLORER = "explorer"  # the behaviour in MAGICAL that moves whatever there is
 _TEMPERATURE = 0.5  # of a cloned policy's actions, as where it is evaluated
 
 
@@ -50,7 +52,9 @@ def _frames_of_env(config: PretrainConfig, folder: Path, say: Callable[[str], No
 
     assert config.env is not None
     env, behaviour = make_env(config.env), None
-    if config.behaviour != "random":
+    if config.behaviour == EXPLORER:
+        behaviour = _explorer(env, config)
+    elif config.behaviour != "random":
         env, behaviour = _behaviour(config.behaviour, env, config.seed)
     say(f"collecting frames of {config.env}")
     with tqdm(total=config.frames, desc="collecting", unit="frame", delay=0.3) as bar:
@@ -85,6 +89,21 @@ def _behaviour(run: str, env: gym.Env[Any, Any], seed: int) -> tuple[gym.Env[Any
         return choose_action(action_logits(policy, observation[None])[0], _TEMPERATURE, generator)
 
     return environment_of(policy, env), act
+
+
+def _explorer(env: gym.Env[Any, Any], config: PretrainConfig) -> Callable[[Any], int]:
+    """MAGICAL's explorer, which reads the simulator's state; `UserError` for any other environment."""
+    from mint_rl.envs.magical.env import MagicalEnv
+    from mint_rl.envs.magical.explorers import Explorer
+
+    world = env.unwrapped
+    if not isinstance(world, MagicalEnv):
+        raise UserError(
+            f"the behaviour 'explorer' acts in MAGICAL alone, and '{config.env}' is none of its tasks: set "
+            "behaviour=random or the run folder of mint-rl bc"
+        )
+    explorer = Explorer(config.seed)
+    return lambda seen: explorer(world.state())
 
 
 def split_videos(videos: Sequence[Video], share: float, seed: int) -> tuple[list[Video], list[Video]]:

@@ -212,9 +212,10 @@ def evaluate_clips(
         {name: value.to(config.device) for name, value in clips.extra.items()},
     )
     with torch.autocast(kind, torch.bfloat16, enabled=config.precision == "bfloat16"):
-        found = method.encoder(clips.frames.flatten(0, 1))
-    placed = Keypoints(*(part.unflatten(0, clips.frames.shape[:2]) for part in found[:3]))
-    terms = method.loss(clips, placed)
+        found, more = method.see(clips.frames.flatten(0, 1))
+    clip = clips.frames.shape[:2]
+    placed = Keypoints(*(part.view(*clip, *part.shape[1:]) for part in found[:3]))
+    terms = method.loss(clips._replace(extra={**clips.extra, **more}), placed)
     return placed._replace(coordinates=clips.in_video(placed.coordinates)), terms
 
 

@@ -117,6 +117,7 @@ def _pictures(
                 length=config.trail,
                 labels=config.labels,
                 inactive=config.inactive,
+                edges=encoder.config.edges,
             )
             side = side or (picture.shape[0], picture.shape[1])
             yield resize_frames(picture[None], side)[0]

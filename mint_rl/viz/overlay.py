@@ -15,6 +15,7 @@ from mint_rl.viz.labels import write_labels
 
 Frame = NDArray[np.uint8]
 Points = NDArray[np.float32]
+_LINE = (0, 0, 0)  # of a skeleton's edges
 
 
 def keypoint_colours(count: int) -> NDArray[np.uint8]:
@@ -31,6 +32,7 @@ def draw_keypoints(
     active: float = 0.5,
     labels: bool = False,
     inactive: bool = False,
+    edges: Sequence[tuple[int, int]] = (),
 ) -> Frame:
     """A copy of `frame` whose longer side has `size` pixels, with a disc on each active keypoint.
 
@@ -41,8 +43,9 @@ def draw_keypoints(
         active: keypoints whose status is above this are active.
         labels: write the index of each active keypoint beside its disc.
         inactive: draw inactive keypoints too, as circles; else they are left out.
+        edges: pairs of keypoints that a line joins where both are active, as a skeleton has them.
     """
-    return _draw(scaled(frame, size), keypoints, active, labels, inactive)
+    return _draw(scaled(frame, size), keypoints, active, labels, inactive, edges)
 
 
 def draw_trails(
@@ -53,6 +56,7 @@ def draw_trails(
     length: int = 8,
     labels: bool = False,
     inactive: bool = False,
+    edges: Sequence[tuple[int, int]] = (),
 ) -> Frame:
     """Like `draw_keypoints` for the last element of `history`, with a line along the last `length` positions.
 
@@ -71,7 +75,7 @@ def draw_trails(
             cv2.line(lines, start, end, _rgb(colours[index]), thickness, cv2.LINE_AA, shift=4)
         strength = 1.0 - (len(recent) - 1 - later) / length
         picture = np.asarray(cv2.addWeighted(lines, strength, picture, 1.0 - strength, 0.0), dtype=np.uint8)
-    return _draw(picture, recent[-1], active, labels, inactive)
+    return _draw(picture, recent[-1], active, labels, inactive, edges)
 
 
 def scaled(frame: Frame, size: int) -> Frame:
@@ -84,13 +88,24 @@ def scaled(frame: Frame, size: int) -> Frame:
     return np.ascontiguousarray(cv2.resize(frame, target, interpolation=how), dtype=np.uint8)
 
 
-def _draw(picture: Frame, keypoints: Points, active: float, labels: bool, inactive: bool) -> Frame:
+def _draw(
+    picture: Frame,
+    keypoints: Points,
+    active: float,
+    labels: bool,
+    inactive: bool,
+    edges: Sequence[tuple[int, int]],
+) -> Frame:
     """Draw into `picture`, and return it."""
     size = max(picture.shape[:2])
     radius = max(2, round(size / 75))
     colours = keypoint_colours(len(keypoints))
     centres = fixed_point(keypoints, picture)
     on = keypoints[:, 2] > active
+    for one, other in edges:
+        if on[one] and on[other]:
+            start, end = tuple(map(int, centres[one])), tuple(map(int, centres[other]))
+            cv2.line(picture, start, end, _LINE, max(1, radius // 2), cv2.LINE_AA, shift=4)
     if inactive:
         for index in np.flatnonzero(~on):
             centre = tuple(map(int, centres[index]))

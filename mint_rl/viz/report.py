@@ -55,13 +55,17 @@ def pretrain_report(result: PretrainResult, say: Callable[[str], None] = print) 
     folder, encoder, video = result.folder, result.encoder, result.example_video
     written = [plot_curves(folder / "log.jsonl", folder / CURVES, f"{folder.name}: {result.config.method}")]
     pairs = zip(result.examples, encoder.encode(result.examples), strict=True)
-    overlay = contact_sheet([draw_keypoints(frame, points, labels=True) for frame, points in pairs])
+    edges = encoder.config.edges
+    drawn = [draw_keypoints(frame, points, labels=True, edges=edges) for frame, points in pairs]
+    overlay = contact_sheet(drawn)
     written.append(write_png(folder / OVERLAY, overlay))
     loss = result.config.loss if isinstance(result.config.loss, MintLossConfig) else None
     which = "a held-out video" if result.metrics["validation"] else "a training video"
     written += video_plots(folder, encoder, video, loss=loss, title=f"{folder.name}: {which}")
     if can_write_video():
         history = list(encoder.encode(video))
-        pictures = (draw_trails(frame, history[: t + 1], labels=True) for t, frame in enumerate(video))
+        pictures = (
+            draw_trails(frame, history[: t + 1], labels=True, edges=edges) for t, frame in enumerate(video)
+        )
         written.append(write_video(folder / KEYPOINT_VIDEO, pictures))
     say(f"pictures: {', '.join(map(str, written))}")

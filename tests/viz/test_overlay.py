@@ -87,3 +87,12 @@ def test_a_trail_of_no_length_is_the_keypoints_alone() -> None:
     np.testing.assert_array_equal(
         draw_trails(_frame(), history, size=96, length=0), draw_keypoints(_frame(), history[-1], size=96)
     )
+
+
+def test_edges_join_active_keypoints() -> None:
+    keypoints = np.array([[0.1, 0.5, 1], [0.9, 0.5, 1], [0.5, 0.9, 0]], dtype=np.float32)
+    for drawn in (draw_keypoints, lambda frame, points, **more: draw_trails(frame, [points], **more)):
+        picture = drawn(_frame(255), keypoints, size=201, edges=((0, 1), (1, 2)))
+        assert (picture[100, 100] < 60).all()  # halfway between the first two, dark but for its edge
+        assert (picture[140, 140] == 255).all()  # halfway to the one that is inactive
+        assert (drawn(_frame(255), keypoints, size=201)[100, 100] == 255).all()

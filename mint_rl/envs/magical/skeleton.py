@@ -1,7 +1,8 @@
 """The robot's skeleton in MAGICAL: where its joints are in a picture, and random poses of it.
 
 Seven joints: the middle of the body, the two eyes, and each finger's elbow and tip. The fingers' roots are
-hidden under the body, so that each finger hangs on the eye of its side.
+hidden under the body, so that each finger hangs on the eye of its side. A line joins the eyes: without it the
+picture of a closed gripper would be a ring, with front and back alike.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from mint_rl.errors import UserError
 from mint_rl.keypoints.skeleton import PosePrior
 
 JOINTS = ("body", "left eye", "right eye", "left elbow", "left tip", "right elbow", "right tip")
-EDGES = ((0, 1), (0, 2), (1, 3), (3, 4), (2, 5), (5, 6))
+EDGES = ((0, 1), (0, 2), (1, 2), (1, 3), (3, 4), (2, 5), (5, 6))
 
 _EPISODE = 100  # steps between resets
 _EVERY = 4  # steps between poses: half a second
