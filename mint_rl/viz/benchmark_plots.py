@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # Okabe and Ito's palette, which readers with any colour vision can tell apart.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000", "#F0E442")
 _MARKERS = "osD^vP*X"
+_LEGEND = 140  # letters of a legend in one line of a figure nine inches wide
 
 
 def plots(findings: Findings) -> dict[str, bytes]:
@@ -59,10 +60,16 @@ def _plot_scores(groups: Sequence[tuple[str, Sequence[Row]]], labels: Sequence[s
     for axis in panels:
         handles |= {label: handle for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     figure.legend(
-        list(handles.values()), list(handles), loc="outside lower center", ncols=min(4, len(handles)),
+        list(handles.values()), list(handles), loc="outside lower center", ncols=legend_columns(handles),
         fontsize=8, frameon=False,
     )  # fmt: skip
     return figure
+
+
+def legend_columns(labels: Iterable[str]) -> int:
+    """How many columns of the longest label a legend below a plot has room for, from 1 to 4."""
+    longest = max(map(len, labels), default=1)
+    return min(4, max(1, _LEGEND // (longest + 8)))  # 8: the mark and the gap
 
 
 def _plot_aggregates(aggregates: Aggregates, labels: Sequence[str]) -> Figure:

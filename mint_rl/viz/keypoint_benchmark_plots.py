@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mint_rl.files import atomic_path
 from mint_rl.training.keypoint_evaluation import Detector, KeypointEvaluationConfig, evaluation_videos
-from mint_rl.viz.benchmark_plots import COLOURS
+from mint_rl.viz.benchmark_plots import COLOURS, legend_columns
 from mint_rl.viz.overlay import draw_keypoints
 
 _COLUMNS = 6
@@ -94,7 +94,7 @@ def plot_come_and_go(
     axis.tick_params(labelsize=7)
     axis.grid(alpha=0.25)
     axis.set_title(title, fontsize=9)
-    figure.legend(loc="outside lower center", ncols=4, fontsize=7, frameon=False)
+    figure.legend(loc="outside lower center", ncols=legend_columns(detectors), fontsize=7, frameon=False)
     return _save(figure, target)
 
 
