@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mint_rl.cli import main
 from mint_rl.data.demonstrations import Demonstration, DemonstrationSet, write_demonstrations
+from mint_rl.envs.magical.skeleton import pose_prior
 from mint_rl.errors import UserError
 from mint_rl.keypoints.pretrained import load_encoder
 from mint_rl.keypoints.skeleton import PosePrior, read_prior, write_prior
@@ -22,8 +23,8 @@ from mint_rl.training.configuration import load_config
 from mint_rl.training.pretrain import PretrainConfig, pretrain
 
 SIDE, LENGTH = 32, 12  # of the pictures and of the stick, pixels
-SMALL = ["method=keypointgan", "frames=80", "steps=6", "pairs=2", "log_every=1", "save_every=1"]
-SMALL += ["loss.regressor_steps=2", "loss.direct_steps=1", "validate_every=3"]
+SMALL = ["method=keypointgan", "frames=80", "steps=6", "pairs=1", "log_every=1", "save_every=1"]
+SMALL += ["loss.regressor_steps=2", "loss.direct_steps=1", "validate_every=6"]
 
 
 def _sticks(middles: NDArray[np.float64], angles: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -83,14 +84,26 @@ def _stick_error(folder: Path) -> tuple[float, float]:
 
 
 def test_it_finds_the_ends_of_a_stick(tmp_path: Path) -> None:
-    words = ["steps=500", "loss.regressor_steps=200", "loss.direct_steps=60", "learning_rate=2e-3"]
+    """Without reconstruction and what keeps ink off still places it is 9 pixels off."""
+    words = ["steps=160", "pairs=4", "loss.regressor_steps=90", "loss.direct_steps=30"]
+    words += ["learning_rate=3e-3", "warmup=20", "validate_every=160"]
     pretrain(_stick_config(tmp_path, *words), say=lambda line: None)
     error, by_chance = _stick_error(tmp_path / "run")
     assert by_chance > 10
-    assert error < 3, error
+    assert error < 2.5, error
 
 
-def test_a_stopped_run_goes_on_elsewhere_as_if_it_had_not_stopped(tmp_path: Path) -> None:
+def test_a_stopped_run_goes_on_elsewhere_as_if_it_had_not_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In MAGICAL, whose prior is made once: what goes on reads the run's copy."""
+    made: list[int] = []
+
+    def few_poses(seed: int) -> PosePrior:
+        made.append(seed)
+        return pose_prior(60, seed)
+
+    monkeypatch.setattr("mint_rl.envs.magical.skeleton.pose_prior", few_poses)
     whole = load_config("pretrain", [*SMALL, f"out='{tmp_path / 'run'}'"])
     pretrain(whole, say=lambda line: None)
     first = (tmp_path / "run" / "model.safetensors").read_bytes()
@@ -105,6 +118,7 @@ def test_a_stopped_run_goes_on_elsewhere_as_if_it_had_not_stopped(tmp_path: Path
     resumed = pretrain(dataclasses.replace(whole, out=str(moved), resume=True), say=lambda line: None)
     assert (resumed.steps, resumed.interrupted) == (6, False)
     assert (moved / "model.safetensors").read_bytes() == first
+    assert made == [0, 0]
     assert str(tmp_path) not in json.dumps(json.loads((moved / "pretrain.json").read_text())["loss"])
     encoder = load_encoder(moved)
     assert encoder.encode(np.zeros((96, 96, 3), np.uint8)).shape == (7, 3)
