@@ -79,8 +79,9 @@ class EncoderConfig:
         for name, known in (("network", NETWORKS), ("heatmap", HEATMAPS), ("status", STATUSES)):
             if getattr(self, name) not in known:
                 raise unknown_name(f"encoder setting {name}", str(getattr(self, name)), known)
-        if self.edges:
-            object.__setattr__(self, "edges", checked_edges(self.edges, self.num_keypoints))
+        # JSON has lists where these are tuples.
+        edges = checked_edges(self.edges, self.num_keypoints) if self.edges else ()
+        object.__setattr__(self, "edges", edges)
         if self.region not in REGIONS:
             raise UserError(f"encoder setting region is {self.region!r}; it must be one of {REGIONS}")
         if self.up_padding not in (0, 1):
