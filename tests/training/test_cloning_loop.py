@@ -202,7 +202,7 @@ def test_a_loss_that_is_no_number_ends_the_run_in_a_sentence(tmp_path: Path) -> 
 def test_a_cnn_trains_in_bfloat16_on_changed_pixels(tmp_path: Path) -> None:
     config = BCConfig(
         policy=CNNConfig(width=0.05, rotation=5.0, colour=0.1), steps=3, batch=4, log_every=3, history=2,
-        patience=0,
+        patience=0, precision="bfloat16",
     )  # fmt: skip
     frames = torch.randint(0, 256, (64, 24, 24, 3), dtype=torch.uint8)
     space = spaces.Box(0, 255, (2, 24, 24, 3), np.uint8)
