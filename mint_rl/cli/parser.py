@@ -131,11 +131,12 @@ def _add_flag(parser: argparse.ArgumentParser, setting: Setting) -> None:
         default = " ".join(map(str, default))
     help_text = f"{setting.meaning} (default {default})".replace("%", "%%")
     if setting.kind is bool:
-        value = str(not setting.default).lower()
-        flag = flag if value == "true" else f"--no-{flag[2:]}"
-        parser.add_argument(
-            flag, dest=setting.key, default=None, action="store_const", const=value, help=help_text
-        )
+        # Help names the one that changes the default; a preset may have another, so both are known.
+        for name, value in ((flag, True), (f"--no-{flag[2:]}", False)):
+            parser.add_argument(
+                name, dest=setting.key, default=None, action="store_const", const=str(value).lower(),
+                help=argparse.SUPPRESS if value == setting.default else help_text,
+            )  # fmt: skip
         return
     many = {"nargs": "+"} if setting.kind is list else {}
     parser.add_argument(flag, dest=setting.key, metavar=setting.key.upper(), help=help_text, **many)  # type: ignore[arg-type]

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mint_rl.cli import main
+from mint_rl.cli import VERBS, main
 from mint_rl.cli.benchmark_job import run as run_job
 from mint_rl.data.bouncing import videos as bouncing
 from mint_rl.data.videos.clevrer import masked_clevrer
 from mint_rl.errors import UserError
-from mint_rl.training import keypoint_benchmark as module
+from mint_rl.training import benchmark_launch as module
 from mint_rl.training import keypoint_benchmark_cell
 from mint_rl.training.benchmark_command import command_of
 from mint_rl.training.benchmark_launch import BenchmarkResult
@@ -256,6 +256,21 @@ def test_presets_are_defaults(preset: str, tmp_path: Path) -> None:
     words = shlex.split(command_of(config, "keypoint_benchmark", "benchmark keypoints"))[1:]
     assert words == ["benchmark", "keypoints", "--preset", preset, "--out", str(tmp_path)]
     assert load_config("keypoint_benchmark", ["preset=paper", "seeds=2"]).seeds == 2
+
+
+@pytest.mark.parametrize("dynamics", [True, False])
+@pytest.mark.parametrize("preset", ["quick", "paper"])
+def test_the_command_that_is_written_down_gives_the_same_configuration(
+    preset: str, dynamics: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a preset has switched on what is off by default."""
+    config = load_config("keypoint_benchmark", [f"preset={preset}", f"dynamics={dynamics}", "seeds=3"])
+    seen: list[KeypointBenchmarkConfig] = []
+    verb = VERBS["benchmark keypoints"]
+    replaced = type(verb)(**{**vars(verb), "run": lambda found: seen.append(found) or 0})
+    monkeypatch.setitem(VERBS, "benchmark keypoints", replaced)
+    assert main(shlex.split(command_of(config, "keypoint_benchmark", "benchmark keypoints"))[1:]) == 0
+    assert seen == [config]
 
 
 def test_estimates_over_seeds_and_videos() -> None:
