@@ -12,31 +12,23 @@ from __future__ import annotations
 import argparse
 import importlib
 import statistics
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional
 
 import mint_rl.envs.magical  # noqa: F401  # registers the environments
 from mint_rl.keypoints.pretrained import load_encoder
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from tests.keypoints.textbook_soft_argmax import textbook_soft_argmax
+
 # The package has a function of that name.
 ours = importlib.import_module("mint_rl.keypoints.soft_argmax")
-
-
-def textbook(maps: Tensor, window: float) -> tuple[Tensor, Tensor]:
-    """The formula as it stands, one step after the other."""
-    height, width = maps.shape[-2:]
-    y, x = torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij")
-    places = torch.stack([x, y], -1).view(-1, 2)
-    flat = functional.softplus(maps).flatten(2)
-    peaks, highest = flat.max(2)
-    near = ((places - places[highest][:, :, None]) ** 2).sum(-1) / window**2
-    return torch.softmax(flat - near, 2) @ places, peaks
 
 
 def in_turns(functions: dict[str, Callable[[], object]], turns: int) -> dict[str, float]:
@@ -64,7 +56,7 @@ def main() -> None:
     env = gym.make("magical/MoveToCorner-TestJitter-v0")
     frame, _ = env.reset(seed=0)
     frames = [frame] + [env.step(env.action_space.sample())[0] for _ in range(7)]
-    kernels = ours._kernels
+    kernels_of = ours.kernels_of
     for number in (1, 8):
         batch = np.stack(frames[:number])
         with torch.no_grad():
@@ -73,17 +65,17 @@ def main() -> None:
                 {
                     "kernel": lambda maps=maps: ours.soft_argmax(maps, window),
                     "PyTorch": lambda maps=maps: ours.portable_soft_argmax(maps, window),
-                    "textbook": lambda maps=maps: textbook(maps, window),
+                    "textbook": lambda maps=maps: textbook_soft_argmax(maps, window),
                 },
                 options.turns,
             )
 
         def encode(kernel: bool, batch: np.ndarray = batch) -> None:
-            ours._kernels = kernels if kernel else lambda: None
+            ours.kernels_of = kernels_of if kernel else lambda module: None
             encoder.encode(batch)
 
         whole = in_turns({"kernel": lambda: encode(True), "PyTorch": lambda: encode(False)}, options.turns)
-        ours._kernels = kernels
+        ours.kernels_of = kernels_of
         for what, times in (("soft-argmax", found), ("encode", whole)):
             ratios = ", ".join(
                 f"{name} {ms:.2f} ms ({ms / times['kernel']:.1f}×)" for name, ms in times.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -40,3 +41,15 @@ def kernel(signature: Any, lazy: bool = False, **options: Any) -> Callable[[Call
         return call
 
     return decorate
+
+
+@functools.cache
+def kernels_of(module: str) -> Any:
+    """A module of kernels, imported at the first call; None where numba cannot be imported.
+
+    `mint_rl.entropy` says that in a warning, once.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        return None

@@ -6,14 +6,14 @@ the entropy image that trained the encoder is 0, and cheap to compute again: the
 
 from __future__ import annotations
 
-import functools
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mint_rl.compiled import kernels_of
 from mint_rl.entropy import local_entropy, preprocess
+
+_KERNELS = "mint_rl.keypoints.gate_kernels"
 
 
 def entropy_image(frames: Tensor, preprocessing: str = "binarise", region: int = 3) -> Tensor:
@@ -48,7 +48,7 @@ def entropy_at(
     pixels: (N, K, 2) column, row. Returns (N, K), nats. On the CPU a kernel gives the same in a fifth of the
     time, but for images that are not binarised and for programs that PyTorch compiles or exports.
     """
-    kernels = _kernels() if frames.device.type == "cpu" and preprocessing == "binarise" else None
+    kernels = kernels_of(_KERNELS) if frames.device.type == "cpu" and preprocessing == "binarise" else None
     if kernels is None or torch.compiler.is_compiling():
         return entropy_around(entropy_image(frames, preprocessing, region), pixels, size)
     around = torch.empty(pixels.shape[:2])
@@ -56,16 +56,6 @@ def entropy_at(
     table = kernels.entropies(frames.shape[3] * region**2)
     kernels.binarised_entropy_around(frames.contiguous().numpy(), places, region, size, table, around.numpy())
     return around
-
-
-@functools.cache
-def _kernels() -> Any:
-    """The numba kernels of the gate; None where numba cannot be imported, as `mint_rl.entropy` will say."""
-    try:
-        from mint_rl.keypoints import gate_kernels
-    except ImportError:
-        return None
-    return gate_kernels
 
 
 def box_mean(entropy: Tensor, size: int) -> Tensor:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mint_rl.compiled import kernels_of
+
+_KERNELS = "mint_rl.keypoints.soft_argmax_kernels"
 HEATMAPS = ("softplus-softmax", "softmax", "softplus")
 
 
@@ -30,7 +31,7 @@ def soft_argmax(
     columns. That takes half the time, and sums of 64 numbers round less than sums of 4,096. On the CPU, where
     no gradient is wanted, a kernel does the same in a quarter of that.
     """
-    kernels = _kernels() if heatmap == "softplus-softmax" and _for_a_kernel(maps) else None
+    kernels = kernels_of(_KERNELS) if heatmap == "softplus-softmax" and _for_a_kernel(maps) else None
     if kernels is not None:
         places, heights = maps.new_empty(*maps.shape[:2], 2), maps.new_empty(maps.shape[:2])
         # Channels last is how the convolutions leave a batch: then this copies nothing.
@@ -80,13 +81,3 @@ def _for_a_kernel(maps: Tensor) -> bool:
     wanted = torch.is_grad_enabled() and maps.requires_grad
     recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     return maps.device.type == "cpu" and maps.dtype == torch.float32 and not wanted and not recorded
-
-
-@functools.cache
-def _kernels() -> Any:
-    """The numba kernel; None where numba cannot be imported, as `mint_rl.entropy` will say."""
-    try:
-        from mint_rl.keypoints import soft_argmax_kernels
-    except ImportError:
-        return None
-    return soft_argmax_kernels

@@ -19,13 +19,10 @@ from mint_rl.training.benchmark_config import BenchmarkConfig
 from mint_rl.training.benchmark_data import check_demonstrations, shared_demonstrations
 from mint_rl.training.benchmark_grid import check_methods, grid
 from mint_rl.training.benchmark_launch import (
-    HYDRA_FOLDER,
     BenchmarkResult,
     parse_launcher,
-    run_in_processes,
-    run_with_hydra,
+    run_cells,
 )
-from mint_rl.training.machine import available_cores
 
 
 def benchmark(
@@ -57,19 +54,9 @@ def benchmark(
         cells = grid(config, demonstrations)
     except KeyboardInterrupt:
         return BenchmarkResult(folder, 0, {}, True)
-    for cell in cells:
-        cell.folder.mkdir(parents=True, exist_ok=True)
-        cell.write()
-    left = [cell for cell in cells if not is_finished(cell)]
-    say(f"{len(cells)} training runs, of which {len(cells) - len(left)} are finished: '{folder}'")
-    interrupted, failures = False, {}
-    try:
-        if left and config.launcher is not None:
-            failures = run_with_hydra(left, config.launcher, command, folder / HYDRA_FOLDER, is_finished, say)
-        elif left:
-            failures = run_in_processes(left, config.jobs or available_cores(), command, is_finished, say)
-    except KeyboardInterrupt:
-        interrupted = True
+    failures, interrupted = run_cells(
+        cells, "training runs", config.launcher, config.jobs, command, is_finished, folder, say
+    )
     for task in config.tasks:
         for data in config.data:
             if (task, data) not in demonstrations:

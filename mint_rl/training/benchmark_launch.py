@@ -18,6 +18,7 @@ from typing import BinaryIO, Protocol, TypeVar
 
 from mint_rl.errors import UserError, unknown_name
 from mint_rl.training.cell_result import Result
+from mint_rl.training.machine import available_cores
 
 OUTPUT_FILE = "output.txt"
 HYDRA_FOLDER = "hydra"
@@ -37,6 +38,8 @@ class Cell(Protocol):
     @property
     def threads(self) -> int: ...  # of its process
 
+    def write(self) -> None: ...  # into its folder, from which its process reads it
+
 
 AnyCell = TypeVar("AnyCell", bound=Cell)
 Finished = Callable[[AnyCell], bool]  # whether nothing is left to do in a cell
@@ -50,6 +53,38 @@ class BenchmarkResult:
     finished: int  # cells, from this call or an earlier one
     failures: dict[str, str]  # by the cell's name, a sentence
     interrupted: bool
+
+
+def run_cells(
+    cells: Sequence[AnyCell],
+    what: str,
+    launcher: str | None,
+    jobs: int | None,
+    command: Sequence[str],
+    finished: Finished[AnyCell],
+    folder: Path,
+    say: Callable[[str], None] = print,
+) -> tuple[dict[str, str], bool]:
+    """Do what is left to do in the cells of a benchmark in `folder`, each written into its own folder first.
+
+    what: the cells, for people. launcher: one of Hydra's; None: so many `jobs` at a time, each a process, one
+    for each core unless told. command: see `run_in_processes`.
+
+    Returns failures by the cells' names, each a sentence, and whether Ctrl-C ended it early.
+    """
+    for cell in cells:
+        cell.folder.mkdir(parents=True, exist_ok=True)
+        cell.write()
+    left = [cell for cell in cells if not finished(cell)]
+    say(f"{len(cells)} {what}, of which {len(cells) - len(left)} are finished: '{folder}'")
+    try:
+        if left and launcher is not None:
+            return run_with_hydra(left, launcher, command, folder / HYDRA_FOLDER, finished, say), False
+        if left:
+            return run_in_processes(left, jobs or available_cores(), command, finished, say), False
+    except KeyboardInterrupt:
+        return {}, True
+    return {}, False
 
 
 def run_in_processes(

@@ -14,17 +14,14 @@ from mint_rl.files import writable_folder, write_text
 from mint_rl.keypoints.encoder_files import read_json_object
 from mint_rl.training.benchmark_command import BENCHMARK_FILE, KEYPOINT_BENCHMARK_FILE, command_of
 from mint_rl.training.benchmark_launch import (
-    HYDRA_FOLDER,
     BenchmarkResult,
     parse_launcher,
-    run_in_processes,
-    run_with_hydra,
+    run_cells,
 )
 from mint_rl.training.keypoint_benchmark_cell import is_finished
 from mint_rl.training.keypoint_benchmark_config import KeypointBenchmarkConfig
 from mint_rl.training.keypoint_benchmark_data import DataSet, check_data, data_set
 from mint_rl.training.keypoint_benchmark_grid import check_methods, keypoint_grid
-from mint_rl.training.machine import available_cores
 
 
 def keypoint_benchmark(
@@ -55,19 +52,9 @@ def keypoint_benchmark(
     data = [data_set(config, word) for word in config.data]
     _note_command(config, data, folder)
     cells = keypoint_grid(config, data)
-    for cell in cells:
-        cell.folder.mkdir(parents=True, exist_ok=True)
-        cell.write()
-    left = [cell for cell in cells if not is_finished(cell)]
-    say(f"{len(cells)} encoders and controls, of which {len(cells) - len(left)} are finished: '{folder}'")
-    interrupted, failures = False, {}
-    try:
-        if left and config.launcher is not None:
-            failures = run_with_hydra(left, config.launcher, command, folder / HYDRA_FOLDER, is_finished, say)
-        elif left:
-            failures = run_in_processes(left, config.jobs or available_cores(), command, is_finished, say)
-    except KeyboardInterrupt:
-        interrupted = True
+    failures, interrupted = run_cells(
+        cells, "encoders and controls", config.launcher, config.jobs, command, is_finished, folder, say
+    )
     return BenchmarkResult(folder, sum(map(is_finished, cells)), failures, interrupted)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mint_rl.keypoints.controls import GridKeypoints
 from mint_rl.keypoints.descriptors import crops_at
 from mint_rl.keypoints.encoder import KeypointEncoder
 from mint_rl.keypoints.resize import resize_frames
@@ -45,12 +46,10 @@ def control_inputs(encoder: KeypointEncoder, frames: NDArray[np.uint8], seed: in
     """
     random = random_encoder(encoder, frames, seed)
     poses = encoder.encode(frames)
-    lines = np.linspace(0.5 / _GRID, 1 - 0.5 / _GRID, _GRID, dtype=np.float32)
-    grid = np.stack([*np.meshgrid(lines, lines), np.ones((_GRID, _GRID), np.float32)], -1).reshape(1, -1, 3)
     return {
         RANDOM: random.encode(frames, descriptors=True),
         RANDOM_THERE: _with_descriptors(random, frames, poses),
-        GRID: _with_descriptors(encoder, frames, np.repeat(grid, len(frames), 0)),
+        GRID: _with_descriptors(encoder, frames, GridKeypoints(_GRID**2).encode(frames)),
         PATCHES: _with_patches(encoder, frames, poses),
     }
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
-from torch.nn import functional
+from textbook_soft_argmax import textbook_soft_argmax
 
 from mint_rl.keypoints.soft_argmax import soft_argmax
 
@@ -38,26 +37,14 @@ def test_a_window_keeps_a_keypoint_on_one_of_two_objects() -> None:
     assert peaks.item() == 30.0
 
 
-def _textbook(maps: Tensor, window: float | None) -> tuple[Tensor, Tensor]:
-    """Softplus, window, softmax and expectation, one after the other."""
-    height, width = maps.shape[-2:]
-    y, x = torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij")
-    places = torch.stack([x, y], -1).view(-1, 2).to(maps.dtype)
-    flat = functional.softplus(maps).flatten(2)
-    peaks, highest = flat.max(2)
-    if window is not None:
-        flat = flat - ((places - places[highest][:, :, None]) ** 2).sum(-1) / window**2
-    return torch.softmax(flat, 2) @ places, peaks
-
-
 @pytest.mark.parametrize("window", [None, 0.2])
 @pytest.mark.parametrize("scale", [0.1, 8.0, 300.0])
-def test_equals_the_textbook_and_so_does_its_gradient(window: float | None, scale: float) -> None:
+def test_equals_thetextbook_soft_argmax_and_so_does_its_gradient(window: float | None, scale: float) -> None:
     torch.manual_seed(0)
     maps = scale * torch.randn(2, 4, 9, 13, dtype=torch.float64)
     maps[0, 0] -= 30.0  # nothing there
     results = []
-    for function in (soft_argmax, _textbook):
+    for function in (soft_argmax, textbook_soft_argmax):
         leaf = maps.clone().requires_grad_()
         coordinates, peaks = function(leaf, window)
         (coordinates * torch.arange(1.0, 17.0).view(2, 4, 2)).sum().add(peaks.sum()).backward()
@@ -82,7 +69,7 @@ def test_other_ways_from_a_map_to_a_place() -> None:
 
 @pytest.mark.parametrize("window", [None, 0.2])
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 3, 1, 7), (3, 25, 9, 13), (1, 8, 64, 64)])
-def test_the_kernel_equals_the_textbook(shape: tuple[int, ...], window: float | None) -> None:
+def test_the_kernel_equals_thetextbook_soft_argmax(shape: tuple[int, ...], window: float | None) -> None:
     torch.manual_seed(0)
     for scale in (0.1, 8.0, 300.0):
         maps = scale * torch.randn(shape)
@@ -91,7 +78,7 @@ def test_the_kernel_equals_the_textbook(shape: tuple[int, ...], window: float | 
             coordinates, peaks = soft_argmax(maps, window)
             channels_last, _ = soft_argmax(maps.contiguous(memory_format=torch.channels_last), window)
             alone, _ = soft_argmax(maps[-1:], window)
-        places, heights = _textbook(maps.double(), window)
+        places, heights = textbook_soft_argmax(maps.double(), window)
         torch.testing.assert_close(coordinates.double(), places, rtol=0, atol=2e-6)
         torch.testing.assert_close(peaks.double(), heights, rtol=1e-6, atol=1e-6)
         assert torch.equal(coordinates, channels_last)

@@ -14,7 +14,7 @@ from mint_rl.cli import main
 from mint_rl.errors import UserError
 from mint_rl.keypoints.encoder import EncoderConfig, KeypointEncoder
 from mint_rl.keypoints.metrics import VideoMetrics
-from mint_rl.training import keypoint_benchmark as module
+from mint_rl.training import benchmark_launch as module
 from mint_rl.training.cell_result import Result
 from mint_rl.training.dynamics_scores import MEASURES, NETWORK, SEEN, STAY, VELOCITY
 from mint_rl.training.keypoint_benchmark import keypoint_benchmark
