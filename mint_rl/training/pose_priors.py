@@ -12,19 +12,30 @@ from mint_rl.training.pretrain_config import PretrainConfig
 PRIOR_FILE = "prior.npz"  # of the run folder
 
 
-def with_prior(config: PretrainConfig, folder: Path) -> PretrainConfig:
-    """The configuration to build the method from: its prior is the copy in the run's folder.
+def prior_of(config: PretrainConfig, folder: Path) -> PosePrior | None:
+    """The prior of a run in a folder, None where its method has none; `UserError` if it cannot be read.
 
-    A run that goes on reads that copy, wherever the folder is by then; what is written down of the run is the
-    configuration as it was given. Raises `UserError` for a prior that cannot be read.
+    A run that goes on has the copy in its folder, wherever that is by then.
     """
     loss = config.loss
     if not isinstance(loss, KeypointGANConfig):
+        return None
+    if config.resume and (folder / PRIOR_FILE).is_file():
+        return read_prior(folder / PRIOR_FILE)
+    return _magical(config.seed) if loss.prior == MAGICAL else read_prior(loss.prior)
+
+
+def with_prior(config: PretrainConfig, prior: PosePrior | None, folder: Path) -> PretrainConfig:
+    """The configuration to build the method from: its prior is a copy in the run's folder, written here.
+
+    What is written down of the run is the configuration as it was given.
+    """
+    if prior is None:
         return config
-    path = folder / PRIOR_FILE
-    if not (config.resume and path.is_file()):
-        write_prior(path, _magical(config.seed) if loss.prior == MAGICAL else read_prior(loss.prior))
-    return dataclasses.replace(config, loss=dataclasses.replace(loss, prior=str(path)))
+    assert isinstance(config.loss, KeypointGANConfig)
+    write_prior(folder / PRIOR_FILE, prior)
+    loss = dataclasses.replace(config.loss, prior=str(folder / PRIOR_FILE))
+    return dataclasses.replace(config, loss=loss)
 
 
 def _magical(seed: int) -> PosePrior:

@@ -7,6 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from mint_rl.keypoints.encoder import KeypointEncoder
 from mint_rl.keypoints.encoder_files import CONFIG_FILE as ENCODER_CONFIG_FILE
 from mint_rl.keypoints.encoder_files import read_json_object
 from mint_rl.keypoints.gate import choose_gate
-from mint_rl.training.pose_priors import with_prior
+from mint_rl.training.pose_priors import prior_of, with_prior
 from mint_rl.training.pretrain_config import PretrainConfig
 from mint_rl.training.pretrain_data import load_videos, split_videos
 from mint_rl.training.pretrain_loop import (
@@ -86,7 +87,13 @@ def _pretrain(
 ) -> PretrainResult:
     folder = _run_folder(config)
     started = time.process_time()
-    videos = load_videos(config, folder, say)
+    try:
+        prior = prior_of(config, folder)  # before frames are collected, which takes longer
+        videos = load_videos(config, folder, say)
+    except UserError:
+        with suppress(OSError):  # an earlier run is in it
+            folder.rmdir()
+        raise
     training, validation = split_videos(videos.videos, config.validation_share, config.seed)
     needs = config.loss.needs()
     needs = needs._replace(entropy=needs.entropy or config.gate == "auto")
@@ -94,7 +101,7 @@ def _pretrain(
     held_out = VideoPairs(validation, config.preprocessing, config.region, needs) if validation else None
     prepared = time.process_time()
 
-    method = new_method(with_prior(config, folder), pairs.size)
+    method = new_method(with_prior(config, prior, folder), pairs.size)
     encoder = method.encoder
     optimiser = torch.optim.Adam(
         method.parameter_groups(), lr=config.learning_rate, weight_decay=config.weight_decay

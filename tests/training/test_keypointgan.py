@@ -125,6 +125,18 @@ def test_a_stopped_run_goes_on_elsewhere_as_if_it_had_not_stopped(
     assert encoder.config.edges == read_prior(moved / "prior.npz").edges
 
 
+def test_a_prior_that_is_missing_is_said_before_anything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "runs" / "gan"
+    words = ["method=keypointgan", f"loss.prior={tmp_path / 'none.npz'}", f"out={out}"]
+    assert main(["pretrain", *words]) == 2
+    said = capsys.readouterr()
+    assert "there is no pose prior" in said.err
+    assert said.out == ""
+    assert not out.exists()
+
+
 def test_a_prior_of_other_keypoints_is_refused(tmp_path: Path) -> None:
     config = _stick_config(tmp_path, "num_keypoints=3")
     with pytest.raises(UserError, match="has 2 keypoints: set num_keypoints=2"):
