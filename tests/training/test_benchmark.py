@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +85,15 @@ def test_a_run_that_fails_costs_itself_alone(tmp_path: Path) -> None:
     assert sorted(starts(tmp_path)) == ["0", "1", "1", "2", "2", "3", "3"], "what failed is tried again"
 
 
+@pytest.fixture
+def heeds_ctrl_c() -> Iterator[None]:
+    """Also where these tests run in the background of a shell, which has them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeds_ctrl_c")
 def test_an_interrupted_benchmark_goes_on_where_it_stopped(tmp_path: Path) -> None:
     # Seed 4 presses Ctrl-C; the two before it, of another policy, are done by then.
     first = run(tmp_path, policies=["cnn"], seeds=2)
