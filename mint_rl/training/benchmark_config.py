@@ -27,7 +27,7 @@ class BenchmarkConfig:
         "--human files), or several of them together, such as human+protocol",
     )
     policies: list[str] = option(
-        ["interaction:steps=500", "mlp:steps=500", "cnn:steps=150,policy.width=0.25"],
+        ["interaction:steps=500", "mlp:steps=500", "cnn:steps=150,batch=32,policy.width=0.25"],
         "policies, each with settings of 'mint-rl bc' after a colon; the first is compared with the others",
     )
     encoders: list[str] = option(["magical"], "encoders of the policies that read keypoints")
