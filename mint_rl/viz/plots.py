@@ -43,9 +43,7 @@ def plot_curves(log: str | Path, target: str | Path, title: str = "") -> Path:
                 steps, values = curves.setdefault(key, ([], []))
                 steps.append(float(record["step"]))
                 values.append(float(value))
-    panels = sorted(
-        {key.removeprefix("valid_") for key in curves}, key=list(curves).index if curves else None
-    )
+    panels = list(dict.fromkeys(key.removeprefix("valid_") for key in curves))
     columns = min(4, max(1, len(panels)))
     rows = max(1, -(-len(panels) // columns))
     figure = Figure(figsize=(3.2 * columns, 2.3 * rows), layout="constrained")
