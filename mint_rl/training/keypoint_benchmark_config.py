@@ -28,7 +28,9 @@ class KeypointBenchmarkConfig:
     )
     seeds: int = option(1, "training seeds, from 0; a method may have its own number: transporter:seeds=1")
     also: list[str] = option(["magical"], "encoders to score as they are: shipped, run folders, .pt files")
-    controls: int = option(25, "keypoints of the controls, random ones and a fixed grid; 0: no controls")
+    controls: list[int] = option(
+        [25, 9], "numbers of keypoints of the controls, random ones and a fixed grid; 0: no controls"
+    )
 
     steps: int | None = option(200, "training steps; none: as many as each method takes by itself")
     rollouts: int = option(3, "of data=magical: episodes of each of the eight tasks to train on")
@@ -59,10 +61,10 @@ class KeypointBenchmarkConfig:
     def __post_init__(self) -> None:
         if not self.data:
             raise UserError("the option 'data' must name at least one")
-        if not self.methods and not self.also and not self.controls:
+        if not self.methods and not self.also and not any(self.controls):
             raise UserError("the options 'methods', 'also' and 'controls' are all empty: nothing to compare")
         lowest = {
-            "seeds": 1, "controls": 0, "steps": 1, "rollouts": 1, "videos": 1, "episodes": 1,
+            "seeds": 1, "steps": 1, "rollouts": 1, "videos": 1, "episodes": 1,
             "test_videos": 1,
             "dynamics_steps": 1, "dynamics_videos": 2, "dynamics_test_videos": 1, "jobs": 1, "threads": 1,
         }  # fmt: skip
@@ -70,6 +72,8 @@ class KeypointBenchmarkConfig:
             value = getattr(self, name)
             if value is not None and value < limit:
                 raise UserError(f"the option '{name}' must be at least {limit}, got {value}")
+        if min(self.controls, default=0) < 0:
+            raise UserError(f"the option 'controls' must hold numbers of keypoints, got {self.controls}")
         if self.size is not None:
             parse_size(self.size)
         for task in self.tasks:

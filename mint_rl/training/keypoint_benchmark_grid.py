@@ -132,10 +132,10 @@ def _cells(config: KeypointBenchmarkConfig, data: list[DataSet]) -> Iterator[Key
                 yield _cell(config, one, TRAINED, method.name, seed, digest, settings)
         for word in config.also:
             yield _cell(config, one, ENCODER, word, 0, encoders[word])
-        if config.controls:
+        for keypoints in filter(None, config.controls):
             for seed in range(config.seeds):
-                yield _cell(config, one, CONTROL, RANDOM, seed, f"{config.controls}")
-            yield _cell(config, one, CONTROL, GRID, 0, f"{config.controls}")
+                yield _cell(config, one, CONTROL, RANDOM, seed, f"{keypoints}", keypoints=keypoints)
+            yield _cell(config, one, CONTROL, GRID, 0, f"{keypoints}", keypoints=keypoints)
 
 
 def _cell(
@@ -146,6 +146,7 @@ def _cell(
     seed: int,
     digest: str,
     settings: Sequence[str] = (),
+    keypoints: int = 0,
 ) -> KeypointCell:
     dynamics = {}
     if config.dynamics and kind != CONTROL:
@@ -153,7 +154,7 @@ def _cell(
     name = "-".join((slug(data.name), slug(method), digest))
     return KeypointCell(
         kind, method, data.name, seed, list(settings), data.training if kind == TRAINED else {}, data.tests,
-        dynamics, config.controls, digest, Path(config.out, CELLS_FOLDER, name, f"seed-{seed}"),
+        dynamics, keypoints, digest, Path(config.out, CELLS_FOLDER, name, f"seed-{seed}"),
         config.threads,
     )  # fmt: skip
 

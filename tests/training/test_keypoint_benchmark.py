@@ -36,7 +36,7 @@ from tests.training.test_keypoint_evaluation import write_clevrer
 def small(folder: Path, **changes: Any) -> KeypointBenchmarkConfig:
     options: dict[str, Any] = {
         "methods": ["mint:pairs=2"], "data": ["bouncing:frames=8"], "steps": 2, "videos": 2, "test_videos": 2,
-        "size": "24x24", "jobs": 1, "out": str(folder),
+        "size": "24x24", "jobs": 1, "controls": [25], "out": str(folder),
     }  # fmt: skip
     return KeypointBenchmarkConfig(**{**options, **changes})
 
@@ -111,7 +111,7 @@ def test_trains_scores_and_does_nothing_twice(tmp_path: Path, started: list[str]
 
 def test_scores_on_other_videos_are_left_out(tmp_path: Path, started: list[str]) -> None:
     run(small(tmp_path, also=[]))
-    run(small(tmp_path, also=[], methods=[], controls=9, test_videos=1))
+    run(small(tmp_path, also=[], methods=[], controls=[9], test_videos=1))
     found = {row.label: row.estimate("active", ["bouncing"]) for row in collect_keypoints(tmp_path).rows}
     assert found["a grid of 9 places"] is not None
     assert found["a grid of 25 places"] is None
@@ -129,7 +129,7 @@ def test_a_cell_that_fails_costs_itself_alone(
         return real(config, say=lambda line: None)
 
     monkeypatch.setattr(keypoint_benchmark_cell, "pretrain", pretrain)
-    config = small(tmp_path, methods=["mint:pairs=3", "mint:pairs=2"], also=[], controls=0)
+    config = small(tmp_path, methods=["mint:pairs=3", "mint:pairs=2"], also=[], controls=[])
     result = run(config)
     assert result.finished == 1
     name = "bouncing:frames=8, mint:pairs=3, seed 0"
@@ -152,7 +152,7 @@ def test_an_interrupted_run_is_gone_on_with(
         return SimpleNamespace(interrupted=len(asked) == 1, metrics={"cpu_seconds": seconds})
 
     monkeypatch.setattr(keypoint_benchmark_cell, "pretrain", pretrain)
-    config = small(tmp_path, also=[], controls=0)
+    config = small(tmp_path, also=[], controls=[])
     (cell,) = keypoint_grid(config, [data_set(config, word) for word in config.data])
     cell.folder.mkdir(parents=True)
     replace(cell, tests={}).write()
@@ -165,7 +165,7 @@ def test_an_interrupted_run_is_gone_on_with(
 
 def test_the_folder_of_a_cell_is_decided_by_what_trains_it(tmp_path: Path) -> None:
     def folders(**changes: Any) -> list[Path]:
-        config = small(tmp_path, **{"also": [], "controls": 0, **changes})
+        config = small(tmp_path, **{"also": [], "controls": [0], **changes})
         return [cell.folder for cell in keypoint_grid(config, [data_set(config, d) for d in config.data])]
 
     (usual,) = folders()
