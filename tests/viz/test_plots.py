@@ -21,7 +21,7 @@ def test_what_is_known_of_validation_alone_has_a_panel_of_its_own(tmp_path: Path
     log = tmp_path / "log.jsonl"
     log.write_text('{"step": 60, "loss": 2.5, "valid_loss": 2.6, "valid_score": 0.5}\n')
     picture = cv2.imread(str(plot_curves(log, tmp_path / "curves.png")))
-    assert picture is not None and picture.shape[1] > 1.5 * picture.shape[0]  # two panels side by side
+    assert picture.shape[1] > 1.5 * picture.shape[0]  # two panels side by side
 
 
 def test_curves_are_drawn(tmp_path: Path) -> None:
