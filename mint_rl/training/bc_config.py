@@ -67,6 +67,9 @@ class BCConfig:
         "times that demonstrations are encoded again, moved by some pixels; none: 8, fewer for many frames",
     )
     shift: int = option(4, "largest such move, in pixels each way")
+    colour: float = option(
+        0.0, "how much the colours of these copies are changed, from 0 to 1: .5 where they differ in tests"
+    )
     dynamics_weight: float = option(1.0, "weight of predicting the next keypoints; 0 switches it off")
     finetune_encoder: bool = option(False, "train the encoder along with the policy, from the frames")
     encoder_learning_rate: float = option(1e-4, "the encoder's, when it is trained along")
@@ -130,6 +133,8 @@ class BCConfig:
             )
         if not 0 <= self.lowest_score <= 1:
             raise UserError(f"the option 'lowest_score' must be from 0 to 1, got {self.lowest_score}")
+        if not 0 <= self.colour <= 1:
+            raise UserError(f"the option 'colour' must be from 0 to 1, got {self.colour}")
         if self.average is not None and not 0 <= self.average < 1:
             raise UserError(f"the option 'average' must be at least 0 and below 1, got {self.average}")
         if self.keep is not None and self.keep not in KEPT:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from mint_rl.data.demonstrations import Demonstration
 from mint_rl.errors import UserError
-from mint_rl.training.encoding import Encoding
+from mint_rl.training.encoding import Change, Encoding
 
 
 @dataclass
@@ -64,6 +64,7 @@ def cloning_data(
     seed: int = 0,
     shifted_copies: int = 0,
     shift: int = 4,
+    colour: float = 0.0,
     chunk: int = 1,
     rollouts: Sequence[Demonstration] = (),
 ) -> CloningData:
@@ -72,8 +73,9 @@ def cloning_data(
     Without an encoding the frames stay pixels. With one, each training demonstration is also encoded
     `shifted_copies` times from frames moved by up to `shift` pixels each way, one offset an episode: what a
     network with strides reports of a scene depends on where the scene lies on its grid, and a policy must not
-    learn that by heart. `rollouts` are further episodes to train on, of which none is held out. Raises
-    `UserError` for fewer than two demonstrations.
+    learn that by heart. `colour`, from 0 to 1, is how much the colours of these copies are changed, so that
+    it does not learn those by heart either. `rollouts` are further episodes to train on, of which none is
+    held out. Raises `UserError` for fewer than two demonstrations.
     """
     count = len(demonstrations)
     require_enough(count)
@@ -92,8 +94,9 @@ def cloning_data(
             if encoding is None:
                 parts.append(episode.images)
                 continue
-            offsets = np.random.default_rng([seed, 2, number]).integers(-shift, shift + 1, (copies, 2))
-            parts.append(encoding.of(episode.images, [(0, 0), *offsets.tolist()]))
+            rng, channels = np.random.default_rng([seed, 2, number]), episode.images.shape[-1]
+            changes = [Change.draw(shift, colour, channels, rng) for _ in range(copies)]
+            parts.append(encoding.of(episode.images, [Change(), *changes]))
     lengths = [len(episode) for episode in episodes]
     in_validation = torch.from_numpy(np.repeat(validating, lengths))
     return CloningData(

@@ -83,6 +83,7 @@ def train_rounds(
                 config.seed,
                 0 if frozen is None else _copies(config, demonstrations),
                 config.shift,
+                config.colour,
                 config.policy.chunk,
                 rollouts,
             )

@@ -1,7 +1,7 @@
 """Episodes as keypoints: encoded once by a frozen encoder, and kept on disk.
 
 A file of the cache holds the keypoints of one episode, with its moved copies if there are any. Its name is a
-digest of all that decides them: the encoder's settings and weights, the pixels, the offsets, the versions of
+digest of all that decides them: the encoder's settings and weights, the pixels, the changes, the versions of
 this package and of PyTorch. So nothing in the cache can be out of date; what is damaged or missing is
 computed again. Files appear whole, so processes that encode the same episodes at once do no harm.
 """
@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,6 +29,24 @@ from mint_rl.keypoints.encoder import KeypointEncoder
 KEYPOINTS_VERSION = 1
 CACHE_BYTES = 4 << 30  # beyond this, files that were not used for longest are removed
 _SUFFIX = ".safetensors"
+
+
+class Change(NamedTuple):
+    """How the images of an episode are changed before they are encoded, all of them alike."""
+
+    right: int = 0  # moved, by whole pixels
+    down: int = 0
+    colours: tuple[tuple[float, ...], ...] = ()  # C × (C + 1), see `recoloured`; (): as they are
+
+    @classmethod
+    def draw(cls, shift: int, colour: float, channels: int, rng: np.random.Generator) -> Change:
+        """Up to `shift` pixels each way, and colours by a map as of `random_colours` of strength `colour`."""
+        right, down = rng.integers(-shift, shift + 1, 2).tolist()
+        if colour == 0:
+            return cls(right, down)
+        mixing = colour * rng.uniform(-1, 1, (channels, channels + 1)) * ([1.0] * channels + [0.5])
+        mixing[:, :channels] += np.eye(channels)
+        return cls(right, down, tuple(map(tuple, mixing.tolist())))
 
 
 class Encoding:
@@ -63,17 +81,12 @@ class Encoding:
             self.folder = None
         self._encoder_key = fingerprint(encoder)
 
-    def of(
-        self, images: NDArray[np.uint8], offsets: Sequence[Sequence[int]] = ((0, 0),)
-    ) -> NDArray[np.float32]:
-        """Keypoints (len(offsets)·T, K, 3[+D]) of an episode (T, H, W, C), once for each offset.
-
-        For each offset (right, down) the images are moved by so many pixels before they are encoded.
-        """
-        path = None if self.folder is None else self.folder / f"{self._key(images, offsets)}{_SUFFIX}"
+    def of(self, images: NDArray[np.uint8], changes: Sequence[Change] = (Change(),)) -> NDArray[np.float32]:
+        """Keypoints (len(changes)·T, K, 3[+D]) of an episode (T, H, W, C), once for each change."""
+        path = None if self.folder is None else self.folder / f"{self._key(images, changes)}{_SUFFIX}"
         found = None if path is None else _read(path)
         if found is None:
-            found = self._encode(images, offsets)
+            found = self._encode(images, changes)
             if path is not None:
                 _write(path, *found)
         keypoints, seconds = found
@@ -101,19 +114,22 @@ class Encoding:
             taken -= size
 
     def _encode(
-        self, images: NDArray[np.uint8], offsets: Sequence[Sequence[int]]
+        self, images: NDArray[np.uint8], changes: Sequence[Change]
     ) -> tuple[NDArray[np.float32], float]:
         clock = time.process_time()
         parts = [
-            self.encoder.encode(shifted(images, right, down), descriptors=self.descriptors)
-            for right, down in offsets
+            self.encoder.encode(
+                shifted(recoloured(images, change.colours), change.right, change.down),
+                descriptors=self.descriptors,
+            )
+            for change in changes
         ]
         return np.concatenate(parts), time.process_time() - clock
 
-    def _key(self, images: NDArray[np.uint8], offsets: Sequence[Sequence[int]]) -> str:
+    def _key(self, images: NDArray[np.uint8], changes: Sequence[Change]) -> str:
         about = [
             KEYPOINTS_VERSION, __version__, torch.__version__, self._encoder_key, self.encoder.device.type,
-            self.descriptors, images.shape, offsets,
+            self.descriptors, images.shape, changes,
         ]  # fmt: skip
         digest = hashlib.sha256(json.dumps(about).encode())
         digest.update(np.ascontiguousarray(images).data)
@@ -135,6 +151,18 @@ def shifted(images: NDArray[np.uint8], right: int, down: int) -> NDArray[np.uint
     rows = (np.arange(height) - down).clip(0, height - 1)
     columns = (np.arange(width) - right).clip(0, width - 1)
     return images[:, rows[:, None], columns]
+
+
+def recoloured(images: NDArray[np.uint8], colours: Sequence[Sequence[float]]) -> NDArray[np.uint8]:
+    """Images (T, H, W, C), their colours c, from −½ to ½, changed to M c + b; `colours` is [M b], or ()."""
+    if not colours:
+        return images
+    mixing = np.array(colours, dtype=np.float32)
+    changed = (images / np.float32(255) - np.float32(0.5)) @ mixing[:, :-1].T + (
+        mixing[:, -1] + np.float32(0.5)
+    )
+    result: NDArray[np.uint8] = (255 * changed).round().clip(0, 255).astype(np.uint8)
+    return result
 
 
 def _read(path: Path) -> tuple[NDArray[np.float32], float] | None:
