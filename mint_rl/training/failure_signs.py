@@ -40,7 +40,8 @@ def failure_signs(
 ) -> dict[str, str]:
     """What is wrong at `step`: a sentence for each kind of failure; empty while all is well.
 
-    values: the numbers of `measure`, and of MINT the loss terms "masked_conditional_entropy" and "status".
+    values: the numbers of `measure`; of MINT the loss terms "masked_conditional_entropy" and "status"; of
+        KeypointGAN "unexplained", the error of a rebuilt frame relative to copying another one.
     advice: what to do, by kind, where that depends on the method.
     """
     num_keypoints, gamma = config.num_keypoints, config.gamma
@@ -61,4 +62,9 @@ def failure_signs(
         signs["still"] = "no active keypoint moves"
     if values["active"] >= 4 and values["spread"] < 0.03:
         signs["heap"] = "all active keypoints lie in one heap"
+    if values.get("unexplained", 0.0) > 0.9:  # 0.1 to 0.2 in a run that succeeds
+        signs["unexplained"] = (
+            "frames are rebuilt no better than by copying others, so the keypoints are not where the object "
+            "is: begin again with another seed"
+        )
     return {kind: f"{sign}: {advice[kind]}" if kind in advice else sign for kind, sign in signs.items()}

@@ -41,6 +41,7 @@ def test_a_healthy_run_hears_nothing() -> None:
         ({"peak": 8.0}, "below gamma = 10"),
         ({"moved": 0.0}, "no active keypoint moves"),
         ({"spread": 0.01}, "in one heap: spread them"),
+        ({"unexplained": 0.97}, "no better than by copying"),
     ],
 )
 def test_each_failure_has_its_words_but_not_too_early(change: dict[str, float], words: str) -> None:

@@ -83,6 +83,14 @@ def _stick_error(folder: Path) -> tuple[float, float]:
     return float(np.minimum(*distances).mean()), float(by_chance)
 
 
+def test_whether_frames_are_rebuilt_is_told_once_the_skeleton_alone_tells_of_them(tmp_path: Path) -> None:
+    """The sign of failure must not look at steps in which frames are rebuilt from the picture itself."""
+    pretrain(load_config("pretrain", [*SMALL, f"out='{tmp_path / 'run'}'"]), say=lambda line: None)
+    records = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert ["unexplained" in record for record in records] == [False] * 3 + [True] * 3
+    assert all(record["unexplained"] == record["reconstruction"] for record in records[3:])
+
+
 def test_it_finds_the_ends_of_a_stick(tmp_path: Path) -> None:
     """Without reconstruction and what keeps ink off still places it is 9 pixels off."""
     words = ["steps=160", "pairs=4", "loss.regressor_steps=90", "loss.direct_steps=30"]

@@ -187,6 +187,8 @@ class KeypointGAN(Method):
             terms["direct"] = self.reconstruction(small, picture)
             weight = config.lambda_reconstruction * (1 - done / config.direct_steps)
             total = total + weight * terms["direct"]
+        else:
+            terms["unexplained"] = terms["reconstruction"].detach()  # see training/failure_signs.py
         terms["discriminator"] = discriminator_loss(
             self.discriminator(real), self.discriminator(picture.detach())
         )
