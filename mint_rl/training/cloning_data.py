@@ -94,8 +94,11 @@ def cloning_data(
             if encoding is None:
                 parts.append(episode.images)
                 continue
-            rng, channels = np.random.default_rng([seed, 2, number]), episode.images.shape[-1]
-            changes = [Change.draw(shift, colour, channels, rng) for _ in range(copies)]
+            rng = np.random.default_rng([seed, 2, number])
+            offsets = rng.integers(-shift, shift + 1, (copies, 2)).tolist()
+            colours = rng.integers(2**31, size=copies).tolist()
+            moves = zip(offsets, colours, strict=True)
+            changes = [Change(right, down, colour, drawn) for (right, down), drawn in moves]
             parts.append(encoding.of(episode.images, [Change(), *changes]))
     lengths = [len(episode) for episode in episodes]
     in_validation = torch.from_numpy(np.repeat(validating, lengths))

@@ -24,6 +24,7 @@ from mint_rl import __version__
 from mint_rl.errors import UserError
 from mint_rl.files import atomic_path, cache_folder, writable_folder
 from mint_rl.keypoints.encoder import KeypointEncoder
+from mint_rl.training.image_augmentation import random_colours
 
 # To be counted up when the keypoints that come out of the same encoder and pixels change.
 KEYPOINTS_VERSION = 1
@@ -36,17 +37,14 @@ class Change(NamedTuple):
 
     right: int = 0  # moved, by whole pixels
     down: int = 0
-    colours: tuple[tuple[float, ...], ...] = ()  # C × (C + 1), see `recoloured`; (): as they are
+    colour: float = 0.0  # strength of `random_colours`
+    colour_seed: int = 0  # which of them
 
-    @classmethod
-    def draw(cls, shift: int, colour: float, channels: int, rng: np.random.Generator) -> Change:
-        """Up to `shift` pixels each way, and colours by a map as of `random_colours` of strength `colour`."""
-        right, down = rng.integers(-shift, shift + 1, 2).tolist()
-        if colour == 0:
-            return cls(right, down)
-        mixing = colour * rng.uniform(-1, 1, (channels, channels + 1)) * ([1.0] * channels + [0.5])
-        mixing[:, :channels] += np.eye(channels)
-        return cls(right, down, tuple(map(tuple, mixing.tolist())))
+    def apply(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The changed images (T, H, W, C)."""
+        generator = torch.Generator().manual_seed(self.colour_seed)
+        coloured = random_colours(torch.from_numpy(images)[None], self.colour, generator)[0].numpy()
+        return shifted(coloured, self.right, self.down)
 
 
 class Encoding:
@@ -118,11 +116,7 @@ class Encoding:
     ) -> tuple[NDArray[np.float32], float]:
         clock = time.process_time()
         parts = [
-            self.encoder.encode(
-                shifted(recoloured(images, change.colours), change.right, change.down),
-                descriptors=self.descriptors,
-            )
-            for change in changes
+            self.encoder.encode(change.apply(images), descriptors=self.descriptors) for change in changes
         ]
         return np.concatenate(parts), time.process_time() - clock
 
@@ -151,18 +145,6 @@ def shifted(images: NDArray[np.uint8], right: int, down: int) -> NDArray[np.uint
     rows = (np.arange(height) - down).clip(0, height - 1)
     columns = (np.arange(width) - right).clip(0, width - 1)
     return images[:, rows[:, None], columns]
-
-
-def recoloured(images: NDArray[np.uint8], colours: Sequence[Sequence[float]]) -> NDArray[np.uint8]:
-    """Images (T, H, W, C), their colours c, from −½ to ½, changed to M c + b; `colours` is [M b], or ()."""
-    if not colours:
-        return images
-    mixing = np.array(colours, dtype=np.float32)
-    changed = (images / np.float32(255) - np.float32(0.5)) @ mixing[:, :-1].T + (
-        mixing[:, -1] + np.float32(0.5)
-    )
-    result: NDArray[np.uint8] = (255 * changed).round().clip(0, 255).astype(np.uint8)
-    return result
 
 
 def _read(path: Path) -> tuple[NDArray[np.float32], float] | None:

@@ -13,10 +13,9 @@ import torch
 from mint_rl.errors import UserError
 from mint_rl.keypoints.encoder import KeypointEncoder
 from mint_rl.keypoints.encoder_config import EncoderConfig
-from mint_rl.training.encoding import Change, Encoding, recoloured, shifted
+from mint_rl.training.encoding import Change, Encoding, shifted
 
 CHANGES = [Change(), Change(2, -1)]
-SWAPPED = ((0.0, 0.0, 1.0, 0.0), (0.0, 1.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0))  # red and blue
 
 
 def new_encoder(seed: int = 0) -> KeypointEncoder:
@@ -64,7 +63,8 @@ def test_whatever_decides_the_keypoints_is_in_the_key(images: np.ndarray, tmp_pa
         (Encoding(new_encoder(), cache=tmp_path), changed, CHANGES),
         (Encoding(new_encoder(), cache=tmp_path), images, CHANGES[::-1]),
         (Encoding(new_encoder(), cache=tmp_path), images, CHANGES[:1]),
-        (Encoding(new_encoder(), cache=tmp_path), images, [Change(), Change(2, -1, SWAPPED)]),
+        (Encoding(new_encoder(), cache=tmp_path), images, [Change(), Change(2, -1, 0.5)]),
+        (Encoding(new_encoder(), cache=tmp_path), images, [Change(), Change(2, -1, 0.5, 1)]),
     ]
     for count, (encoding, frames, changes) in enumerate(ways, 1):
         encoding.of(frames, changes)
@@ -111,21 +111,12 @@ def test_works_without_a_cache_unless_one_is_asked_for(
         Encoding(new_encoder(), cache=tmp_path / "file")
 
 
-def test_colours_are_mixed_about_grey(images: np.ndarray) -> None:  # type: ignore[type-arg]
-    np.testing.assert_array_equal(recoloured(images, SWAPPED), images[..., ::-1])
-    np.testing.assert_array_equal(recoloured(images, ()), images)
-    brighter = recoloured(images, ((2.0, 0.0, 0.0, 0.1), *Change().colours, (0, 1, 0, 0), (0, 0, 1, 0)))
-    expected = (2 * (images[..., 0] / 255 - 0.5) + 0.6).clip(0, 1) * 255
-    np.testing.assert_allclose(brighter[..., 0], expected, atol=0.51)
-    np.testing.assert_array_equal(brighter[..., 1:], images[..., 1:])
-
-
-def test_drawn_changes_stay_within_what_was_asked_for() -> None:
-    drawn = [Change.draw(4, 0.5, 3, np.random.default_rng(seed)) for seed in range(50)]
-    assert {abs(move) for change in drawn for move in (change.right, change.down)} == {0, 1, 2, 3, 4}
-    mixing = np.array([change.colours for change in drawn])
-    assert mixing.shape == (50, 3, 4)
-    away = np.abs(mixing - np.eye(3, 4))
-    assert 0.45 < away[..., :3].max() <= 0.5
-    assert 0.2 < away[..., 3].max() <= 0.25
-    assert Change.draw(4, 0.0, 3, np.random.default_rng(0)).colours == ()
+def test_a_change_of_colours_is_one_for_the_whole_episode(images: np.ndarray) -> None:  # type: ignore[type-arg]
+    still = np.repeat(images[:1], 3, 0)
+    once = Change(colour=0.5, colour_seed=1).apply(still)
+    np.testing.assert_array_equal(once, np.repeat(once[:1], 3, 0))
+    assert np.abs(once.astype(int) - still).mean() > 5
+    np.testing.assert_array_equal(Change(colour=0.5, colour_seed=1).apply(still), once)
+    assert (Change(colour=0.5, colour_seed=2).apply(still) != once).any()
+    np.testing.assert_array_equal(Change(2, -1, 0.5, 1).apply(still), shifted(once, 2, -1))
+    np.testing.assert_array_equal(Change().apply(still), still)
