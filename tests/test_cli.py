@@ -111,6 +111,19 @@ def test_one_word_is_a_list_of_one() -> None:
         load_config("dynamics", ["horizons=far"])
 
 
+def test_none_is_the_value_that_help_calls_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    verb = VERBS["pretrain"]
+    monkeypatch.setitem(VERBS, "pretrain", type(verb)(**{**vars(verb), "run": lambda c: seen.append(c) or 0}))
+    flags = ["--data", "none", "--window", "none", "--gate", "none", "--preprocessing", "none"]
+    assert main(["pretrain", *flags, "--out", "none", "max_frames=none"]) == 0
+    given = seen[0]
+    assert (given.data, given.window, given.out, given.max_frames) == ([], None, None, None)
+    assert (given.gate, given.preprocessing) == ("none", "none")
+    assert load_config("benchmark", ["variants=[none]"]).variants == []
+    assert main(["pretrain", "--shift", "none"]) == 2
+
+
 def test_pretraining_on_bouncing_objects(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -61,6 +61,7 @@ class Setting:
     kind: Any  # its type: int, float, str, bool or list
     default: Any
     meaning: str
+    optional: bool = False  # whether it may be None
 
 
 def load_config(name: str, overrides: Sequence[str] = ()) -> Any:
@@ -82,21 +83,28 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> Any:
         group, files = _GROUPS.get(name, ("", ""))
         if key == group and value.strip("'") not in group_choices(files):
             raise unknown_name(key, value.strip("'"), group_choices(files))
-    overrides = _with_lists(name, overrides)
+    overrides = _as_hydra_reads(name, overrides)
     try:
         return OmegaConf.to_object(_compose(name, overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise _explain(name, overrides, error) from error
 
 
-def _with_lists(name: str, overrides: Sequence[str]) -> list[str]:
-    """One value for a list, as in data=bouncing, stands for the list of that value."""
-    keys = _settings(*_schema(name, _choice(_chosen(name, overrides))))
-    lists = {setting.key for setting in keys if setting.kind is list}
+def _as_hydra_reads(name: str, overrides: Sequence[str]) -> list[str]:
+    """One value for a list, as in data=bouncing, stands for the list of that value, and none for nothing.
+
+    "none" is what help calls the value of a setting that is not given; where a setting may not be None, it is
+    a word like any other, as in preprocessing=none.
+    """
+    known = {setting.key: setting for setting in _settings(*_schema(name, _choice(_chosen(name, overrides))))}
     result = []
     for override in overrides:
         key, value = override.split("=", 1)
-        if key in lists and not re.match(r"\s*(\[|\$|null$|$)", value):
+        setting = known.get(key)
+        nothing = value.strip("'[]") == "none"
+        if setting is not None and nothing and (setting.optional or setting.default == []):
+            override = f"{key}={'null' if setting.optional else '[]'}"
+        elif setting is not None and setting.kind is list and not re.match(r"\s*(\[|\$|null$|$)", value):
             quoted = value if value.strip()[0] in "\"'" else "'" + value.replace("'", "\\'") + "'"
             override = f"{key}=[{quoted}]"
         result.append(override)
@@ -170,7 +178,9 @@ def _settings(
         if dataclasses.is_dataclass(kind):
             yield from _settings(typing.cast(type, kind), {}, f"{key}.", getattr(blank, field.name))
         else:
-            yield Setting(key, _plain(kind), getattr(blank, field.name), field.metadata.get("help", ""))
+            optional = type(None) in typing.get_args(kind)
+            meaning = field.metadata.get("help", "")
+            yield Setting(key, _plain(kind), getattr(blank, field.name), meaning, optional)
 
 
 def _plain(kind: Any) -> Any:
