@@ -1,0 +1,135 @@
+"""How well can a scripted expert be cloned by somebody who sees everything?
+
+    python benchmarks/exact_state.py                                     # the protocol's 50 demonstrations
+    python benchmarks/exact_state.py --task MakeLine --start TestJitter --demos 200 --seeds 5
+
+A flat network (two hidden layers of 256) learns the expert's actions from the simulator's exact state, with
+demonstrations as `mint-rl demos record` makes them, and plays on the seeds of `mint-rl benchmark`. Physics
+only, nothing is drawn. What it does not reach is lost to cloning this expert from so many demonstrations,
+not to vision: the mark that policies on keypoints are measured by.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mint_rl.envs.magical.env import SUCCESS
+from mint_rl.envs.magical.experts import EXPERT_TASKS, expert
+from mint_rl.envs.magical.names import ACTION_NAMES, TABLE
+from mint_rl.envs.magical.recording import LONGEST_BURST, NOISE, NoiseBursts
+from mint_rl.envs.magical.simulator import World
+from mint_rl.training.rollout import choose_action
+
+TEST_SEED = 1_000_000  # of the first episode, as in `mint-rl benchmark`
+BATCH, RATE, WEIGHT_DECAY, WARMUP = 128, 1e-3, 1e-2, 0.1
+
+
+def demonstrations(task: str, variant: str, count: int, noise: float) -> tuple[Tensor, Tensor]:
+    """States (N, S) and the expert's actions (N,) of `count` successful episodes, seeds from 0."""
+    act, world = expert(task), World(task, variant)
+    states: list[NDArray[np.float32]] = []
+    labels: list[int] = []
+    kept = seed = 0
+    while kept < count:
+        bursts = NoiseBursts(noise, LONGEST_BURST, np.random.default_rng((1, seed)))
+        world.reset(seed)
+        episode = []
+        for _ in range(TABLE[task].max_episode_steps):
+            state = world.state()
+            label = act(state)
+            episode.append((state.to_array(), label))
+            world.step(bursts(label))
+        if world.score() >= SUCCESS:
+            states += [state for state, _ in episode]
+            labels += [label for _, label in episode]
+            kept += 1
+        seed += 1
+    return torch.from_numpy(np.array(states)), torch.tensor(labels)
+
+
+def clone(states: Tensor, labels: Tensor, steps: int, seed: int) -> nn.Module:
+    """The network, with its inputs standardised."""
+    torch.manual_seed(seed)
+    mean, deviation = states.mean(dim=0), states.std(dim=0) + 1e-3
+    inputs = (states - mean) / deviation
+    network = nn.Sequential(
+        nn.Linear(states.shape[1], 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(),
+        nn.Linear(256, len(ACTION_NAMES)),
+    )  # fmt: skip
+    optimiser = torch.optim.AdamW(network.parameters(), RATE, weight_decay=WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps, pct_start=WARMUP)
+    for _ in range(steps):
+        drawn = torch.randint(len(states), (BATCH,))
+        loss = nn.functional.cross_entropy(network(inputs[drawn]), labels[drawn])
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        schedule.step()
+    first = network[0]
+    with torch.no_grad():  # the standardisation becomes part of the first layer
+        first.weight /= deviation
+        first.bias -= first.weight @ mean
+    return network
+
+
+def play(network: nn.Module, task: str, variant: str, seed: int, temperature: float) -> float:
+    """The score of one episode."""
+    world, generator = World(task, variant), np.random.default_rng(seed)
+    world.reset(seed)
+    for _ in range(TABLE[task].max_episode_steps):
+        with torch.no_grad():
+            logits = network(torch.from_numpy(world.state().to_array()))
+        world.step(choose_action(logits.double().numpy(), temperature, generator))
+    return world.score()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--task", choices=EXPERT_TASKS, action="append", help="default: all")
+    parser.add_argument("--start", default="Demo", help="variant of the demonstrations")
+    parser.add_argument("--demos", type=int, default=50)
+    parser.add_argument("--noise", type=float, default=NOISE)
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--seeds", type=int, default=2, help="training seeds")
+    parser.add_argument("--variant", default="TestJitter", help="where it is tested")
+    parser.add_argument("--episodes", type=int, default=100)
+    parser.add_argument("--temperature", type=float, default=0.5)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    for task in options.task or EXPERT_TASKS:
+        clock = time.process_time()
+        states, labels = demonstrations(task, options.start, options.demos, options.noise)
+        recording = time.process_time() - clock
+        print(
+            f"{task}: {options.demos} demonstrations from {options.start}, {recording:.0f} CPU s", flush=True
+        )
+        means = []
+        for seed in range(options.seeds):
+            clock = time.process_time()
+            network = clone(states, labels, options.steps, seed)
+            training = time.process_time() - clock
+            with torch.no_grad():
+                accuracy = (network(states).argmax(dim=1) == labels).float().mean().item()
+            scores = [
+                play(network, task, options.variant, TEST_SEED + episode, options.temperature)
+                for episode in range(options.episodes)
+            ]
+            means.append(float(np.mean(scores)))
+            print(
+                f"  seed {seed}: {options.variant} {means[-1]:.3f} over {len(scores)} episodes, "
+                f"{accuracy:.2f} of the expert's actions, {training:.0f} CPU s of training",
+                flush=True,
+            )
+        print(f"  mean over {len(means)} seeds: {np.mean(means):.3f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
