@@ -57,6 +57,13 @@ class ImitationNetwork(BaseFeaturesExtractor):
     def with_dynamics(self, observations: Tensor) -> tuple[Tensor, Tensor | None]:
         """Features, and the next keypoints (B, K, 3) as predicted by the dynamics head, if there is one."""
 
+    def pose(self, observations: Tensor) -> Tensor | None:
+        """The robot's pose as the network takes it to be, (B, 4), if it has a frame of reference.
+
+        x and y on the picture, in [−1, 1], and a vector along its heading there.
+        """
+        return None
+
     def fit_inputs(self, frames: Tensor) -> None:
         """Take what normalising the input needs from the training set's frames (N, …). By default nothing."""
 

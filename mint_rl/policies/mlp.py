@@ -31,7 +31,9 @@ class FlatNetwork(ImitationNetwork):
     def __init__(self, observation_space: spaces.Space[Any], config: MLPConfig) -> None:
         frames, keypoints, descriptor_dim = keypoint_layout(observation_space)
         super().__init__(observation_space, features_dim=config.hidden)
-        self.inputs = NodeFeatures(frames, descriptor_dim, config.differences)
+        self.inputs = NodeFeatures(
+            frames, descriptor_dim, config.differences, keypoints if config.frame else 0
+        )
         self.trunk = nn.Sequential(
             mlp(keypoints * self.inputs.features, config.hidden, config.hidden), nn.ReLU()
         )
@@ -43,6 +45,9 @@ class FlatNetwork(ImitationNetwork):
         features = self.trunk(self.inputs(observations).flatten(1))
         current = observations[:, -1, :, :POSE]
         return features, current + self.dynamics(features).view_as(current)
+
+    def pose(self, observations: Tensor) -> Tensor | None:
+        return self.inputs.pose(observations)
 
     def fit_inputs(self, frames: Tensor) -> None:
         self.inputs.fit(frames)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mint_rl.errors import UserError
 from mint_rl.options import option
 from mint_rl.policies.base import PolicyConfig
+from mint_rl.policies.reference_frame import ReferenceFrame
 
 POSE = 3  # x, y, status
 # Standardised descriptors are many beside few coordinates; halved, neither drowns the other at the start.
@@ -27,6 +28,9 @@ class KeypointPolicyConfig(PolicyConfig):
 
     differences: bool = option(
         False, "earlier places as differences to the last frame's, times 5, instead of as they are"
+    )
+    frame: bool = option(
+        False, "keypoints also as the robot sees them, from a pose that is learned (see --pose-weight)"
     )
 
 
@@ -56,12 +60,15 @@ class NodeFeatures(nn.Module):
     5·(p_t − p_T): the same knowledge, in numbers as large as the others. Descriptors are standardised with
     the mean and the standard deviation of each feature over the training set, which are saved with the
     weights (`fit`).
+
+    With `framed`, the number of keypoints, every node also knows where it lies in a frame of reference that
+    is learned (`ReferenceFrame`); at 0 there is none.
     """
 
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, frames: int, descriptor_dim: int, differences: bool = False) -> None:
+    def __init__(self, frames: int, descriptor_dim: int, differences: bool = False, framed: int = 0) -> None:
         super().__init__()
         self.frames = frames
         self.descriptor_dim = descriptor_dim
@@ -69,6 +76,10 @@ class NodeFeatures(nn.Module):
         self.features = POSE * frames + descriptor_dim
         self.register_buffer("mean", torch.zeros(descriptor_dim))
         self.register_buffer("deviation", torch.ones(descriptor_dim))
+        self.frame: ReferenceFrame | None = None
+        if framed:
+            self.frame = ReferenceFrame(framed, self.features, frames)
+            self.features += self.frame.features
 
     def fit(self, keypoints: Tensor) -> None:
         """Standardise by these keypoints (N, K, 3 + D) of the training set."""
@@ -79,6 +90,18 @@ class NodeFeatures(nn.Module):
             self.deviation.copy_(descriptors.std(dim=0) + 1e-3)
 
     def forward(self, observations: Tensor) -> Tensor:
+        nodes = self._plain(observations)
+        if self.frame is None:
+            return nodes
+        return torch.cat([nodes, self.frame(nodes, observations[..., :2] * 2 - 1)], dim=-1)
+
+    def pose(self, observations: Tensor) -> Tensor | None:
+        """Origin and direction of the frame of reference, (B, 4), or None where there is none."""
+        if self.frame is None:
+            return None
+        return self.frame.pose(self._plain(observations), observations[..., :2] * 2 - 1)
+
+    def _plain(self, observations: Tensor) -> Tensor:
         places = observations[..., :2] * 2 - 1
         if self.differences:
             motion = _MOTION_WEIGHT * (places[:, :-1] - places[:, -1:])

@@ -42,7 +42,9 @@ class NodeNetwork(ImitationNetwork):
     ) -> None:
         frames, keypoints, descriptor_dim = keypoint_layout(observation_space)
         super().__init__(observation_space, features_dim=config.features)
-        self.inputs = NodeFeatures(frames, descriptor_dim, config.differences)
+        self.inputs = NodeFeatures(
+            frames, descriptor_dim, config.differences, keypoints if config.frame else 0
+        )
         self.embed = nn.Linear(self.inputs.features, config.hidden)
         self.identity = nn.Parameter(0.3 * torch.randn(keypoints, config.hidden))
         self.norm = nn.LayerNorm(config.hidden)
@@ -72,6 +74,9 @@ class NodeNetwork(ImitationNetwork):
         nodes = self.nodes(observations)
         features = self.readout(torch.relu(self.per_node(nodes)).flatten(1))
         return features, observations[:, -1, :, :POSE] + self.dynamics(nodes)
+
+    def pose(self, observations: Tensor) -> Tensor | None:
+        return self.inputs.pose(observations)
 
     def fit_inputs(self, frames: Tensor) -> None:
         self.inputs.fit(frames)

@@ -13,6 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mint_rl.data.demonstrations import Demonstration
+from mint_rl.envs.magical.state import picture_pose
 from mint_rl.errors import UserError
 from mint_rl.training.encoding import Change, Encoding
 
@@ -26,6 +27,7 @@ class Batch:
     acted: Tensor  # (B, C) bool: false for actions after the end of the episode
     following: Tensor | None  # (B, …) the next frame; None where nobody asks for it
     known: Tensor  # (B,) bool: false after the last frame of an episode, which nothing follows
+    poses: Tensor | None = None  # (B, 4), see `CloningData`
 
 
 @dataclass
@@ -39,6 +41,7 @@ class CloningData:
     following: Tensor  # (N,) int64: the next frame of the same episode, −1 after the last
     training: Tensor  # (M,) int64: the steps to train on
     validation: Tensor  # (N − M,) int64: the steps of held-out demonstrations
+    poses: Tensor  # (N, 4) the robot's place and heading, see `picture_pose`; NaN where nobody knows
 
     def batch(self, steps: Tensor, next_frames: bool = True) -> Batch:
         """The given steps (B,), their frames stacked as `FrameStackObservation` stacks them."""
@@ -49,6 +52,7 @@ class CloningData:
             acted=later >= 0,
             following=self.frames[following.clamp(min=0)] if next_frames else None,
             known=following >= 0,
+            poses=self.poses[steps],
         )
 
     def to(self, device: str) -> CloningData:
@@ -85,6 +89,7 @@ def cloning_data(
     originals = [*demonstrations, *rollouts]
     episodes: list[Demonstration] = []
     parts: list[NDArray[Any]] = []
+    poses: list[NDArray[np.float32]] = []
     validating: list[bool] = []
     with tqdm(originals, desc="encoding", unit="episode", delay=1.0, disable=encoding is None) as progress:
         for number, episode in enumerate(progress):
@@ -93,6 +98,7 @@ def cloning_data(
             validating += [bool(held_out[number])] * (1 + copies)
             if encoding is None:
                 parts.append(episode.images)
+                poses.append(picture_pose(episode.states, len(episode)))
                 continue
             rng = np.random.default_rng([seed, 2, number])
             offsets = rng.integers(-shift, shift + 1, (copies, 2)).tolist()
@@ -100,6 +106,10 @@ def cloning_data(
             moves = zip(offsets, colours, strict=True)
             changes = [Change(right, down, colour, drawn) for (right, down), drawn in moves]
             parts.append(encoding.of(episode.images, [Change(), *changes]))
+            height, width = episode.images.shape[1:3]
+            for right, down in [(0, 0), *offsets]:
+                moved = np.float32([2 * right / (width - 1), 2 * down / (height - 1), 0, 0])
+                poses.append(picture_pose(episode.states, len(episode)) + moved)
     lengths = [len(episode) for episode in episodes]
     in_validation = torch.from_numpy(np.repeat(validating, lengths))
     return CloningData(
@@ -110,6 +120,7 @@ def cloning_data(
         following=following_indices(lengths),
         training=torch.nonzero(~in_validation).flatten(),
         validation=torch.nonzero(in_validation).flatten(),
+        poses=torch.from_numpy(np.concatenate(poses)),
     )
 
 

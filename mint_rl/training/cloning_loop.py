@@ -235,7 +235,9 @@ class CloningRun:
         """The losses on the given steps of the data, in the configured precision."""
         kind, enabled = torch.device(self.config.device).type, precision_of(self.config) == "bfloat16"
         with torch.autocast(kind, torch.bfloat16, enabled=enabled):
-            return cloning_losses(self.policy, self._batch(steps, augment), self.config.dynamics_weight)
+            return cloning_losses(
+                self.policy, self._batch(steps, augment), self.config.dynamics_weight, self.config.pose_weight
+            )
 
     def _batch(self, steps: Tensor, augment: bool) -> Batch:
         """What the policy sees at these steps, augmented for training."""

@@ -1,4 +1,4 @@
-"""What behaviour cloning minimises: the error of the action and of the predicted next keypoints."""
+"""What behaviour cloning minimises: errors of the action, of the next keypoints, and of the robot's pose."""
 
 from __future__ import annotations
 
@@ -14,12 +14,17 @@ from mint_rl.training.cloning_data import Batch
 from mint_rl.training.image_augmentation import random_colours, random_rotation, random_shift
 
 _IGNORED = -100  # what cross_entropy passes over
+_PLACE_WEIGHT = 10.0  # of a pose's place beside its heading, where the picture is 2 wide
 
 
 def change_images(
     batch: Batch, generator: torch.Generator, shift: int = 0, rotation: float = 0.0, colour: float = 0.0
 ) -> Batch:
-    """Move, turn and recolour the frames of each step, the next one with them (see `image_augmentation`)."""
+    """Move, turn and recolour the frames of each step, the next one with them (see `image_augmentation`).
+
+    Where the robot was is then not known any more.
+    """
+    batch = replace(batch, poses=None)
     frames = batch.observations
     if batch.following is not None:
         frames = torch.cat([frames, batch.following[:, None]], dim=1)
@@ -59,10 +64,12 @@ def jitter(batch: Batch, noise: float, generator: torch.Generator) -> Batch:
     return replace(batch, observations=observations, following=following)
 
 
-def cloning_losses(policy: ImitationPolicy, batch: Batch, dynamics_weight: float) -> dict[str, Tensor]:
-    """Cross-entropy of the actions, error of the next keypoints, their weighted sum `loss`; the accuracy.
+def cloning_losses(
+    policy: ImitationPolicy, batch: Batch, dynamics_weight: float, pose_weight: float = 0.0
+) -> dict[str, Tensor]:
+    """Cross-entropy of the actions, errors of next keypoints and of the pose, their weighted sum `loss`.
 
-    The accuracy is that of the present action. A weight of 0 leaves the dynamics head out altogether.
+    And the accuracy, which is that of the present action. A weight of 0 leaves a head out altogether.
     """
     plan, predicted = policy.plan(batch.observations)
     actions = batch.actions.masked_fill(~batch.acted, _IGNORED)
@@ -73,8 +80,20 @@ def cloning_losses(policy: ImitationPolicy, batch: Batch, dynamics_weight: float
     if predicted is not None and batch.following is not None and dynamics_weight > 0:
         losses["dynamics_loss"] = dynamics_loss(predicted.float(), batch.following[..., :3], batch.known)
         losses["loss"] = action_loss + dynamics_weight * losses["dynamics_loss"]
+    if batch.poses is not None and pose_weight > 0:
+        pose = policy.network.pose(batch.observations)
+        if pose is not None:
+            losses["pose_loss"] = pose_loss(pose.float(), batch.poses)
+            losses["loss"] = losses["loss"] + pose_weight * losses["pose_loss"]
     losses["accuracy"] = (plan[:, 0].argmax(dim=1) == batch.actions[:, 0]).float().mean()
     return losses
+
+
+def pose_loss(predicted: Tensor, true: Tensor) -> Tensor:
+    """Squared error of poses (B, 4), x and y on the picture and heading; what is not known is NaN."""
+    known = true.isfinite().all(dim=1)
+    error = (predicted - true.nan_to_num()).square() * known[:, None]
+    return (_PLACE_WEIGHT * error[:, :2].sum() + error[:, 2:].sum()) / known.sum().clamp(min=1)
 
 
 def dynamics_loss(predicted: Tensor, target: Tensor, known: Tensor, delta: float = 0.05) -> Tensor:

@@ -37,7 +37,7 @@ def data(frames: torch.Tensor, chunk: int = 1) -> CloningData:
     actions = (18 * (seen - seen.min()) / (seen.max() - seen.min() + 1e-6)).long()
     return CloningData(
         frames, actions, history_indices(lengths, 2), later_indices(lengths, chunk),
-        following_indices(lengths), torch.arange(48), torch.arange(48, 64),
+        following_indices(lengths), torch.arange(48), torch.arange(48, 64), torch.full((64, 4), torch.nan),
     )  # fmt: skip
 
 

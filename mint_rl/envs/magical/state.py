@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+_PICTURE = 1.02  # half the width of the allocentric picture, in arena units
+
 
 @dataclass(frozen=True, slots=True)
 class RobotState:
@@ -71,6 +73,18 @@ class MagicalState:
         for region in self.regions:
             numbers += [region.x, region.y, region.width, region.height]
         return np.array(numbers, dtype=np.float32)
+
+
+def picture_pose(states: npt.NDArray[np.float32] | None, steps: int) -> npt.NDArray[np.float32]:
+    """The robot on the allocentric picture: (T, 4) of its place, x and y in [−1, 1], and its heading.
+
+    The heading is a vector of length 1, y downwards like the picture's rows. `states` are those of
+    `MagicalState.to_array`, (T, S), of `steps` steps T; without them everything is NaN.
+    """
+    if states is None:
+        return np.full((steps, 4), np.nan, dtype=np.float32)
+    x, y, cos, sin = states[:, :4].T
+    return np.stack([x / _PICTURE, -y / _PICTURE, -sin, -cos], axis=1)
 
 
 def wrap_angle(angle: float) -> float:
