@@ -31,7 +31,7 @@ class ReferenceFrame(nn.Module):
         frames: T, of the history.
 
     Attributes:
-        features: Of each node as seen from the frame, its own motion over the history included: 5 + 2·(T − 1).
+        features: Of a node as seen from the frame, the frame's own motion included: 5 + 2·(T − 1).
     """
 
     def __init__(self, keypoints: int, features: int, frames: int) -> None:
@@ -67,7 +67,7 @@ class ReferenceFrame(nn.Module):
         return torch.cat([origins[:, -1], direction], dim=1)
 
     def _chosen(self, nodes: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-        """Origins (B, T, 2) in all frames of the history, by the weights of the last, and direction (B, 2)."""
+        """Origins (B, T, 2) in all frames of the history, by the same weights, and the direction (B, 2)."""
         chosen = self.choose(nodes.flatten(1))
         weights = chosen[:, : self.keypoints].softmax(dim=1)
         return (weights[:, None, :, None] * places).sum(dim=2), chosen[:, self.keypoints :]
