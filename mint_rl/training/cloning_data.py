@@ -108,7 +108,7 @@ def cloning_data(
             parts.append(encoding.of(episode.images, [Change(), *changes]))
             height, width = episode.images.shape[1:3]
             for right, down in [(0, 0), *offsets]:
-                moved = np.float32([2 * right / (width - 1), 2 * down / (height - 1), 0, 0])
+                moved = np.array([2 * right / (width - 1), 2 * down / (height - 1), 0, 0], dtype=np.float32)
                 poses.append(picture_pose(episode.states, len(episode)) + moved)
     lengths = [len(episode) for episode in episodes]
     in_validation = torch.from_numpy(np.repeat(validating, lengths))
