@@ -4,10 +4,10 @@
     python benchmarks/exact_state.py --task MakeLine --start TestJitter --demos 200 --relative
 
 A flat network (two hidden layers of 256) learns the expert's actions from the simulator's exact state, with
-demonstrations as `mint-rl demos record` makes them, and plays on the seeds of `mint-rl benchmark`. Physics
-only, nothing is drawn. What it does not reach is lost to cloning this expert from so many demonstrations,
-not to vision: the mark that policies on keypoints are measured by. With --relative it is also told where the
-blocks lie as the robot sees them, which is what the expert decides by.
+demonstrations as `mint-rl demos record` makes them, and plays on the seeds of `mint-rl benchmark`. What it
+does not reach is lost to cloning this expert from so many demonstrations, not to vision: the mark that
+policies on keypoints are measured by. With --relative it is also told where the blocks lie as the robot sees
+them, which is what the expert decides by.
 """
 
 from __future__ import annotations
@@ -18,45 +18,30 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mint_rl.envs.magical.env import SUCCESS
-from mint_rl.envs.magical.experts import EXPERT_TASKS, expert
+from mint_rl.envs.magical.experts import EXPERT_TASKS
+from mint_rl.envs.magical.motion import COASTING_SECONDS
 from mint_rl.envs.magical.names import ACTION_NAMES, TABLE
-from mint_rl.envs.magical.recording import LONGEST_BURST, NOISE, NoiseBursts
+from mint_rl.envs.magical.recording import NOISE, record_demonstrations
 from mint_rl.envs.magical.simulator import World
+from mint_rl.training.evaluate import TEST_SEED
 from mint_rl.training.rollout import choose_action
 
-TEST_SEED = 1_000_000  # of the first episode, as in `mint-rl benchmark`
+SMALLEST = 24  # pixels: the pictures are not looked at
 BATCH, RATE, WEIGHT_DECAY, WARMUP = 128, 1e-3, 1e-2, 0.1
 ROBOT = 8  # numbers of a state that are the robot's (`MagicalState.to_array`); blocks and regions have 4 each
-COASTING_SECONDS = 0.14  # what the robot still moves after it is let go
 
 View = Callable[[Tensor], Tensor]
 
 
 def demonstrations(task: str, variant: str, count: int, noise: float) -> tuple[Tensor, Tensor]:
-    """States (N, S) and the expert's actions (N,) of `count` successful episodes, seeds from 0."""
-    act, world = expert(task), World(task, variant)
-    states: list[NDArray[np.float32]] = []
-    labels: list[int] = []
-    kept = seed = 0
-    while kept < count:
-        bursts = NoiseBursts(noise, LONGEST_BURST, np.random.default_rng((1, seed)))
-        world.reset(seed)
-        episode = []
-        for _ in range(TABLE[task].max_episode_steps):
-            state = world.state()
-            label = act(state)
-            episode.append((state.to_array(), label))
-            world.step(bursts(label))
-        if world.score() >= SUCCESS:
-            states += [state for state, _ in episode]
-            labels += [label for _, label in episode]
-            kept += 1
-        seed += 1
-    return torch.from_numpy(np.array(states)), torch.tensor(labels)
+    """States (N, S) and the expert's actions (N,) in `count` demonstrations of `mint-rl demos record`."""
+    recorded = list(record_demonstrations(f"{task}-{variant}", count, noise=noise, resolution=SMALLEST))
+    states = np.concatenate([episode.states for episode in recorded])
+    return torch.from_numpy(states), torch.from_numpy(
+        np.concatenate([episode.actions for episode in recorded])
+    )
 
 
 def relative(states: Tensor) -> Tensor:

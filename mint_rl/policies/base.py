@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from gymnasium import spaces
@@ -42,6 +42,24 @@ class PolicyContext:
     chunk: int = 1  # actions that it takes before it looks again, unless told otherwise
 
 
+class Reading(NamedTuple):
+    """What a network makes of stacked observations."""
+
+    features: Tensor  # (B, features_dim), which the action and value heads read
+    following: Tensor | None = None  # (B, K, 3) the next keypoints, by the dynamics head, if there is one
+    # (B, 4) the robot's pose, where the network has a frame of reference: x and y on the picture, in [−1, 1],
+    # and a vector along its heading there.
+    pose: Tensor | None = None
+
+
+class Plan(NamedTuple):
+    """What a policy is about to do, and what its network knows beside."""
+
+    logits: Tensor  # (B, C, A) of the present action and the C − 1 to follow
+    following: Tensor | None  # as in `Reading`
+    pose: Tensor | None
+
+
 class ImitationNetwork(BaseFeaturesExtractor):
     """From stacked observations to the features that the action head reads.
 
@@ -51,18 +69,11 @@ class ImitationNetwork(BaseFeaturesExtractor):
 
     def forward(self, observations: Tensor) -> Tensor:
         """Features (B, features_dim) of observations (B, T, …)."""
-        return self.with_dynamics(observations)[0]
+        return self.read(observations).features
 
     @abstractmethod
-    def with_dynamics(self, observations: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Features, and the next keypoints (B, K, 3) as predicted by the dynamics head, if there is one."""
-
-    def pose(self, observations: Tensor) -> Tensor | None:
-        """The robot's pose as the network takes it to be, (B, 4), if it has a frame of reference.
-
-        x and y on the picture, in [−1, 1], and a vector along its heading there.
-        """
-        return None
+    def read(self, observations: Tensor) -> Reading:
+        """Features of observations (B, T, …), and what else the network tells of them."""
 
     def fit_inputs(self, frames: Tensor) -> None:
         """Take what normalising the input needs from the training set's frames (N, …). By default nothing."""
@@ -118,17 +129,17 @@ class ImitationPolicy(ActorCriticPolicy):
 
     def imitate(self, observations: Tensor) -> tuple[Tensor, Tensor | None]:
         """Logits (B, A) of the discrete actions, and the predicted next keypoints (B, K, 3) or None."""
-        plan, following = self.plan(observations)
-        return plan[:, 0], following
+        logits, following, _ = self.plan(observations)
+        return logits[:, 0], following
 
-    def plan(self, observations: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Logits (B, C, A) of the present action and the C − 1 to follow; and the next keypoints, or None."""
-        features, following = self.network.with_dynamics(observations)
+    def plan(self, observations: Tensor) -> Plan:
+        """The present action and those to follow, and what the network tells beside."""
+        features, following, pose = self.network.read(observations)
         logits: Tensor = self.action_net(self.mlp_extractor.forward_actor(features))[:, None]
         if self.later_net is not None:
             later = self.later_net(features).unflatten(1, (-1, logits.shape[-1]))
             logits = torch.cat([logits, later], dim=1)
-        return logits, following
+        return Plan(logits, following, pose)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         """What Stable-Baselines3 needs to build the policy again."""

@@ -18,7 +18,14 @@ from torch import Tensor, nn
 
 from mint_rl.errors import UserError
 from mint_rl.options import option
-from mint_rl.policies.base import ImitationNetwork, ImitationPolicy, PolicyConfig, mlp, require_positive
+from mint_rl.policies.base import (
+    ImitationNetwork,
+    ImitationPolicy,
+    PolicyConfig,
+    Reading,
+    mlp,
+    require_positive,
+)
 
 _FILTERS = (64, 128, 128, 128, 128)
 _FEATURES = 256
@@ -71,11 +78,11 @@ class CNNNetwork(ImitationNetwork):
             nn.Linear(before * height * width, _FEATURES), nn.ReLU(), mlp(_FEATURES, *_HEAD), nn.ReLU()
         )
 
-    def with_dynamics(self, observations: Tensor) -> tuple[Tensor, None]:
+    def read(self, observations: Tensor) -> Reading:
         images = observations.permute(0, 1, 4, 2, 3).flatten(1, 2)
         # Pixels in [−1, 1]; channels last is the faster layout for convolutions on a CPU.
         images = images.to(torch.float32).contiguous(memory_format=torch.channels_last) / 127.5 - 1
-        return self.head(self.blocks(images).flatten(1)), None
+        return Reading(self.head(self.blocks(images).flatten(1)))
 
 
 class CNNPolicy(ImitationPolicy):

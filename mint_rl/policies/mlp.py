@@ -9,7 +9,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from mint_rl.options import option
-from mint_rl.policies.base import ImitationNetwork, ImitationPolicy, mlp, require_positive
+from mint_rl.policies.base import ImitationNetwork, ImitationPolicy, Reading, mlp, require_positive
 from mint_rl.policies.node_features import POSE, KeypointPolicyConfig, NodeFeatures, keypoint_layout
 
 
@@ -41,13 +41,11 @@ class FlatNetwork(ImitationNetwork):
         nn.init.zeros_(self.dynamics.weight)
         nn.init.zeros_(self.dynamics.bias)
 
-    def with_dynamics(self, observations: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.trunk(self.inputs(observations).flatten(1))
+    def read(self, observations: Tensor) -> Reading:
+        nodes, pose = self.inputs.with_pose(observations)
+        features = self.trunk(nodes.flatten(1))
         current = observations[:, -1, :, :POSE]
-        return features, current + self.dynamics(features).view_as(current)
-
-    def pose(self, observations: Tensor) -> Tensor | None:
-        return self.inputs.pose(observations)
+        return Reading(features, current + self.dynamics(features).view_as(current), pose)
 
     def fit_inputs(self, frames: Tensor) -> None:
         self.inputs.fit(frames)

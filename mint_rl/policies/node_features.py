@@ -90,19 +90,18 @@ class NodeFeatures(nn.Module):
             self.deviation.copy_(descriptors.std(dim=0) + 1e-3)
 
     def forward(self, observations: Tensor) -> Tensor:
-        nodes = self._plain(observations)
-        if self.frame is None:
-            return nodes
-        return torch.cat([nodes, self.frame(nodes, observations[..., :2] * 2 - 1)], dim=-1)
+        return self.with_pose(observations)[0]
 
-    def pose(self, observations: Tensor) -> Tensor | None:
-        """Origin and direction of the frame of reference, (B, 4), or None where there is none."""
-        if self.frame is None:
-            return None
-        return self.frame.pose(self._plain(observations), observations[..., :2] * 2 - 1)
-
-    def _plain(self, observations: Tensor) -> Tensor:
+    def with_pose(self, observations: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The features, and origin and direction of the frame of reference, (B, 4), if there is one."""
         places = observations[..., :2] * 2 - 1
+        nodes = self._nodes(observations, places)
+        if self.frame is None:
+            return nodes, None
+        seen, pose = self.frame(nodes, places)
+        return torch.cat([nodes, seen], dim=-1), pose
+
+    def _nodes(self, observations: Tensor, places: Tensor) -> Tensor:
         if self.differences:
             motion = _MOTION_WEIGHT * (places[:, :-1] - places[:, -1:])
             places = torch.cat([motion, places[:, -1:]], dim=1)

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from mint_rl.options import option
-from mint_rl.policies.base import ImitationNetwork, mlp, require_positive
+from mint_rl.policies.base import ImitationNetwork, Reading, mlp, require_positive
 from mint_rl.policies.node_features import POSE, KeypointPolicyConfig, NodeFeatures, keypoint_layout
 
 
@@ -65,18 +65,16 @@ class NodeNetwork(ImitationNetwork):
         poses: x, y and status (B, K, 3) of the last frame.
         """
 
-    def nodes(self, observations: Tensor) -> Tensor:
-        """Node embeddings (B, K, hidden) after the layers."""
-        embedded = torch.relu(self.embed(self.inputs(observations)))
-        return self.relate(self.norm(embedded + self.identity), observations[:, -1, :, :POSE])
+    def nodes(self, observations: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Node embeddings (B, K, hidden) after the layers, and the pose, as in `Reading`."""
+        inputs, pose = self.inputs.with_pose(observations)
+        embedded = torch.relu(self.embed(inputs))
+        return self.relate(self.norm(embedded + self.identity), observations[:, -1, :, :POSE]), pose
 
-    def with_dynamics(self, observations: Tensor) -> tuple[Tensor, Tensor]:
-        nodes = self.nodes(observations)
+    def read(self, observations: Tensor) -> Reading:
+        nodes, pose = self.nodes(observations)
         features = self.readout(torch.relu(self.per_node(nodes)).flatten(1))
-        return features, observations[:, -1, :, :POSE] + self.dynamics(nodes)
-
-    def pose(self, observations: Tensor) -> Tensor | None:
-        return self.inputs.pose(observations)
+        return Reading(features, observations[:, -1, :, :POSE] + self.dynamics(nodes), pose)
 
     def fit_inputs(self, frames: Tensor) -> None:
         self.inputs.fit(frames)

@@ -40,37 +40,28 @@ class ReferenceFrame(nn.Module):
         self.features = _SEEN + 2 * (frames - 1)
         self.choose = mlp(keypoints * features, _HIDDEN, keypoints + 2)
 
-    def forward(self, nodes: Tensor, places: Tensor) -> Tensor:
-        """Keypoints (B, K, features) as seen from the frame.
+    def forward(self, nodes: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Keypoints (B, K, features) as seen from the frame, and its pose (B, 4).
 
-        nodes: (B, K, F). places: (B, T, K, 2), x and y in [−1, 1].
+        nodes: (B, K, F). places: (B, T, K, 2), x and y in [−1, 1]. The pose is the present origin and the
+        direction as it was read, not yet of length 1.
         """
-        origins, direction = self._chosen(nodes, places)
-        direction = nn.functional.normalize(direction, dim=1, eps=1e-3)
+        chosen = self.choose(nodes.flatten(1))
+        weights, towards = chosen[:, : self.keypoints].softmax(dim=1), chosen[:, self.keypoints :]
+        # The same weights in all frames of the history: the origin moves as what it lies on.
+        origins = (weights[:, None, :, None] * places).sum(dim=2)
+        direction = nn.functional.normalize(towards, dim=1, eps=1e-3)
         here = origins[:, -1:]
         offsets = _turned(places[:, -1] - here, direction)
         distances = offsets.norm(dim=-1, keepdim=True)
         moved = _turned(origins[:, :-1] - here, direction).flatten(1)
-        return torch.cat(
-            [
-                _OFFSET_WEIGHT * offsets,
-                _OFFSET_WEIGHT * distances,
-                offsets / (distances + _NEAREST),
-                _MOTION_WEIGHT * moved[:, None].expand(-1, self.keypoints, -1),
-            ],
-            dim=-1,
-        )
-
-    def pose(self, nodes: Tensor, places: Tensor) -> Tensor:
-        """The present origin and direction, (B, 4), the direction not yet of length 1; as in `forward`."""
-        origins, direction = self._chosen(nodes, places)
-        return torch.cat([origins[:, -1], direction], dim=1)
-
-    def _chosen(self, nodes: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-        """Origins (B, T, 2) in all frames of the history, by the same weights, and the direction (B, 2)."""
-        chosen = self.choose(nodes.flatten(1))
-        weights = chosen[:, : self.keypoints].softmax(dim=1)
-        return (weights[:, None, :, None] * places).sum(dim=2), chosen[:, self.keypoints :]
+        seen = [
+            _OFFSET_WEIGHT * offsets,
+            _OFFSET_WEIGHT * distances,
+            offsets / (distances + _NEAREST),
+            _MOTION_WEIGHT * moved[:, None].expand(-1, self.keypoints, -1),
+        ]
+        return torch.cat(seen, dim=-1), torch.cat([origins[:, -1], towards], dim=1)
 
 
 def _turned(offsets: Tensor, direction: Tensor) -> Tensor:

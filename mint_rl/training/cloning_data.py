@@ -96,9 +96,10 @@ def cloning_data(
             copies = 0 if encoding is None or held_out[number] else shifted_copies
             episodes += [episode] * (1 + copies)
             validating += [bool(held_out[number])] * (1 + copies)
+            pose = picture_pose(episode.states, len(episode))
+            poses.append(pose)
             if encoding is None:
                 parts.append(episode.images)
-                poses.append(picture_pose(episode.states, len(episode)))
                 continue
             rng = np.random.default_rng([seed, 2, number])
             offsets = rng.integers(-shift, shift + 1, (copies, 2)).tolist()
@@ -107,9 +108,9 @@ def cloning_data(
             changes = [Change(right, down, colour, drawn) for (right, down), drawn in moves]
             parts.append(encoding.of(episode.images, [Change(), *changes]))
             height, width = episode.images.shape[1:3]
-            for right, down in [(0, 0), *offsets]:
-                moved = np.array([2 * right / (width - 1), 2 * down / (height - 1), 0, 0], dtype=np.float32)
-                poses.append(picture_pose(episode.states, len(episode)) + moved)
+            for right, down in offsets:
+                moved = np.array([2 * right / width, 2 * down / height, 0, 0], dtype=np.float32)
+                poses.append(pose + moved)
     lengths = [len(episode) for episode in episodes]
     in_validation = torch.from_numpy(np.repeat(validating, lengths))
     return CloningData(

@@ -71,7 +71,7 @@ def cloning_losses(
 
     And the accuracy, which is that of the present action. A weight of 0 leaves a head out altogether.
     """
-    plan, predicted = policy.plan(batch.observations)
+    plan, predicted, pose = policy.plan(batch.observations)
     actions = batch.actions.masked_fill(~batch.acted, _IGNORED)
     action_loss = functional.cross_entropy(
         plan.float().flatten(0, 1), actions.flatten(), ignore_index=_IGNORED
@@ -80,11 +80,9 @@ def cloning_losses(
     if predicted is not None and batch.following is not None and dynamics_weight > 0:
         losses["dynamics_loss"] = dynamics_loss(predicted.float(), batch.following[..., :3], batch.known)
         losses["loss"] = action_loss + dynamics_weight * losses["dynamics_loss"]
-    if batch.poses is not None and pose_weight > 0:
-        pose = policy.network.pose(batch.observations)
-        if pose is not None:
-            losses["pose_loss"] = pose_loss(pose.float(), batch.poses)
-            losses["loss"] = losses["loss"] + pose_weight * losses["pose_loss"]
+    if pose is not None and batch.poses is not None and pose_weight > 0:
+        losses["pose_loss"] = pose_loss(pose.float(), batch.poses)
+        losses["loss"] = losses["loss"] + pose_weight * losses["pose_loss"]
     losses["accuracy"] = (plan[:, 0].argmax(dim=1) == batch.actions[:, 0]).float().mean()
     return losses
 

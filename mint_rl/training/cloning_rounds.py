@@ -22,6 +22,7 @@ from mint_rl.envs.keypoint_obs import keypoint_space
 from mint_rl.envs.magical.names import env_id, parse_env_id
 from mint_rl.keypoints.encoder import KeypointEncoder
 from mint_rl.policies.base import ImitationPolicy, PolicyContext
+from mint_rl.policies.node_features import KeypointPolicyConfig
 from mint_rl.policies.registry import policy_class
 from mint_rl.training.bc_config import BCConfig
 from mint_rl.training.cloning_data import CloningData, cloning_data
@@ -100,6 +101,11 @@ def train_rounds(
                 for record in run.records:
                     log.record(**record)  # type: ignore[arg-type]
             say(_what_is_trained(policy, demonstrations, rollouts, run.done))
+            if isinstance(config.policy, KeypointPolicyConfig) and config.policy.frame and config.pose_weight:
+                if learning is not None:
+                    say("the robot's pose is not learned: with --finetune-encoder the frames are moved about")
+                elif not data.poses.isfinite().any():
+                    say("the robot's pose is not learned: no demonstration holds the simulator's states")
             interrupted = run.train(log, callbacks, say)
             seconds["training"] = round(run.seconds, 2)
             if interrupted:

@@ -66,7 +66,7 @@ class Perception:
 def action_logits(policy: ImitationPolicy, observations: NDArray[Any]) -> NDArray[np.float64]:
     """Logits (N, C, A) of the next C discrete actions for observations (N, T, …)."""
     with torch.no_grad():
-        logits, _ = policy.plan(torch.as_tensor(observations, device=policy.device))
+        logits = policy.plan(torch.as_tensor(observations, device=policy.device)).logits
     return logits.cpu().numpy().astype(np.float64)
 
 

@@ -131,7 +131,7 @@ def test_every_keypoint_is_told_of_the_others(name: str) -> None:
     observations = torch.rand(B, 4, K, 8)
     changed = observations.clone()
     changed[:, :, 0, 3:] += 1
-    assert (network.nodes(observations) - network.nodes(changed))[:, 1:].abs().amax((0, 2)).min() > 1e-4
+    assert (network.nodes(observations)[0] - network.nodes(changed)[0])[:, 1:].abs().amax((0, 2)).min() > 1e-4
 
 
 def test_attention_of_a_transformer_is_what_its_weights_say() -> None:
@@ -175,7 +175,7 @@ def test_a_silent_sender_sends_nothing() -> None:
 def test_dynamics_start_as_no_motion(name: str) -> None:
     network = NETWORKS[name]()
     observations = torch.rand(B, 4, K, 8)
-    features, following = network.with_dynamics(observations)
+    features, following, _ = network.read(observations)
     assert features.shape == (B, network.features_dim)
     torch.testing.assert_close(following, observations[:, -1, :, :3])
 

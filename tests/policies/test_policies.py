@@ -177,7 +177,7 @@ def test_chunks_of_actions(name: str) -> None:
     policy = policy_class(name)(alone.observation_space, spaces.Discrete(18), config=config)
     policy.set_training_mode(False)
     seen = observations(policy, 2)
-    plan, _ = policy.plan(seen)
+    plan = policy.plan(seen).logits
     assert plan.shape == (2, 3, 18)
     torch.testing.assert_close(policy.imitate(seen)[0], plan[:, 0])
     torch.testing.assert_close(policy.get_distribution(seen).distribution.logits, plan[:, 0].log_softmax(1))

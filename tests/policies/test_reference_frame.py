@@ -15,6 +15,7 @@ from torch import Tensor, nn
 import mint_rl.envs.magical  # noqa: F401  # registers the environments
 from mint_rl.data.demonstrations import Demonstration
 from mint_rl.envs.keypoint_obs import keypoint_space
+from mint_rl.envs.magical.canvas import SIZE
 from mint_rl.envs.magical.state import picture_pose
 from mint_rl.keypoints.encoder import KeypointEncoder
 from mint_rl.keypoints.encoder_config import EncoderConfig
@@ -45,7 +46,7 @@ class Told(nn.Module):
 def seen_from(places: Tensor, heading: float) -> Tensor:
     frame = ReferenceFrame(K, 2, T)
     frame.choose = Told(heading)
-    return frame(torch.zeros(len(places), K, 2), places)
+    return frame(torch.zeros(len(places), K, 2), places)[0]
 
 
 def test_a_scene_that_moves_and_turns_is_seen_alike() -> None:
@@ -113,6 +114,13 @@ def test_what_nobody_knows_costs_nothing() -> None:
     assert pose_loss(predicted, torch.full((2, 4), torch.nan)).item() == 0
 
 
+@pytest.mark.parametrize("states", [None, np.zeros((3, 2)), np.full((3, 24), 0.5)])
+def test_states_of_other_programs_tell_no_pose(states: np.ndarray | None) -> None:  # type: ignore[type-arg]
+    pose = picture_pose(states, 3)
+    assert pose.shape == (3, 4)
+    assert np.isnan(pose).all()
+
+
 def test_the_pose_is_where_the_picture_shows_the_robot(tmp_path: Path) -> None:
     env = gym.make("magical/MoveToRegion-TestJitter-v0")
     encoder = KeypointEncoder(EncoderConfig(num_keypoints=5, gamma=0.5)).eval()
@@ -120,8 +128,12 @@ def test_the_pose_is_where_the_picture_shows_the_robot(tmp_path: Path) -> None:
         frame, _ = env.reset(seed=seed)
         state = env.unwrapped.state()
         (pose,) = picture_pose(state.to_array()[None], 1)
+        a, b, c, d, e, f = env.unwrapped.world.camera("allo")
+        x, y = state.robot.x, state.robot.y
+        across, down = a * x + b * y + c, SIZE - (d * x + e * y + f)  # the camera's y points upwards
+        np.testing.assert_allclose(pose[:2], np.array([across, down]) / SIZE * 2 - 1, atol=1e-5)
         rows, columns = np.nonzero(env.unwrapped.instance_mask() == 1)
-        middle = np.array([columns.mean(), rows.mean()]) / 95 * 2 - 1
+        middle = (np.array([columns.mean(), rows.mean()]) + 0.5) / 96 * 2 - 1
         assert np.linalg.norm(pose[:2] - middle) < 0.06  # the fingers are in front of the body
         assert float((middle - pose[:2]) @ pose[2:]) > 0  # and there the heading points
         images = np.stack([frame] * 3)
@@ -134,7 +146,7 @@ def test_the_pose_is_where_the_picture_shows_the_robot(tmp_path: Path) -> None:
         )
         known = data.poses[data.poses.isfinite().all(dim=1)]
         torch.testing.assert_close(known[0], torch.from_numpy(pose))
-        offsets = (known[:, :2] - known[0, :2]) * 95 / 2  # copies that moved by whole pixels
+        offsets = (known[:, :2] - known[0, :2]) * 96 / 2  # copies that moved by whole pixels
         torch.testing.assert_close(offsets, offsets.round(), atol=1e-3, rtol=0)
         assert offsets.abs().max() <= 4
         assert len(known) in (3, 9)

@@ -177,6 +177,27 @@ def test_an_encoder_with_settings(encoder: str, demos: str, tmp_path: Path) -> N
         behaviour_cloning(tiny(f"{encoder}:gama=1", tmp_path / "x", demos=[demos]), say=quiet)
 
 
+def test_a_frame_of_reference_says_so_where_it_cannot_learn_the_pose(
+    encoder: str, demos: str, tmp_path: Path
+) -> None:
+    known = read_demonstrations(demos)
+    blind = DemonstrationSet(known.env_id, [replace(episode, states=None) for episode in known])
+    write_demonstrations(tmp_path / "blind.hdf5", blind)
+    framed = {"policy": MLPConfig(hidden=16, frame=True), "steps": 2}
+    for words, path, options in (
+        ("", demos, {}),
+        ("no demonstration holds the simulator's states", str(tmp_path / "blind.hdf5"), {}),
+        ("the frames are moved about", demos, {"finetune_encoder": True}),
+        ("", str(tmp_path / "blind.hdf5"), {"pose_weight": 0.0}),
+    ):
+        said: list[str] = []
+        config = tiny(encoder, tmp_path / "run", demos=[path], overwrite=True, **framed, **options)
+        behaviour_cloning(config, say=said.append)
+        found = [line for line in said if line.startswith("the robot's pose is not learned")]
+        assert bool(found) == bool(words)
+        assert words in "".join(found)
+
+
 def test_dagger_trains_again_on_what_the_policy_met(encoder: str, demos: str, tmp_path: Path) -> None:
     options = {"demos": [demos], "dagger": 2, "dagger_episodes": 2, "cache": str(tmp_path / "cache")}
     said: list[str] = []

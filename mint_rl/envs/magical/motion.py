@@ -45,7 +45,7 @@ class Pose(NamedTuple):
 
 
 # What the robot still moves after it is let go, as seconds of its present velocity (measured).
-_COASTING_SECONDS = 0.14
+COASTING_SECONDS = 0.14
 _COASTING_TURN_SECONDS = 0.048
 
 
@@ -72,8 +72,8 @@ def ahead_of(pose: Pose, distance: float) -> Point:
 def at_rest(robot: RobotState) -> Pose:
     """Where the robot will stand when it has come to rest, if nothing is in its way."""
     return Pose(
-        robot.x + _COASTING_SECONDS * robot.vx,
-        robot.y + _COASTING_SECONDS * robot.vy,
+        robot.x + COASTING_SECONDS * robot.vx,
+        robot.y + COASTING_SECONDS * robot.vy,
         robot.angle + _COASTING_TURN_SECONDS * robot.angular_velocity,
     )
 

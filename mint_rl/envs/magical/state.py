@@ -76,12 +76,14 @@ class MagicalState:
 
 
 def picture_pose(states: npt.NDArray[np.float32] | None, steps: int) -> npt.NDArray[np.float32]:
-    """The robot on the allocentric picture: (T, 4) of its place, x and y in [−1, 1], and its heading.
+    """The robot on the allocentric picture: (T, 4) of its place, x and y, and its heading, float32.
 
-    The heading is a vector of length 1, y downwards like the picture's rows. `states` are those of
-    `MagicalState.to_array`, (T, S), of `steps` steps T; without them everything is NaN.
+    −1 and 1 are the picture's borders, half a pixel beyond the middles of its outermost pixels. The heading
+    is a vector of length 1, y downwards like the picture's rows. `states` are those of
+    `MagicalState.to_array`, (T, S), of `steps` steps T. All is NaN without them, and if they are another
+    program's: its files keep other numbers under that name.
     """
-    if states is None:
+    if states is None or states.shape[1] < 4 or not np.allclose(np.hypot(states[:, 2], states[:, 3]), 1):
         return np.full((steps, 4), np.nan, dtype=np.float32)
     x, y, cos, sin = states[:, :4].T
     return np.stack([x / _PICTURE, -y / _PICTURE, -sin, -cos], axis=1)
