@@ -245,7 +245,7 @@ def _explain(name: str, overrides: Sequence[str], error: Exception) -> UserError
             _compose(name, [*chosen, override])
         except Exception as reason:
             text = " ".join(" ".join(str(e) for e in _chain(reason)).split())
-            wanted = re.search(r"could not be converted to (\w+)", text)
+            wanted = re.search(r"(?:could not be converted to|is not a valid) (\w+)", text)
             what = f"it must be of type {wanted.group(1).lower()}" if wanted else text.split(".")[0]
             return UserError(f"cannot set {key} to {value}: {what}")
     return UserError("cannot read the settings: " + " ".join(str(error).split()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from mint_rl.data.videos.config import VideoConfig
@@ -87,6 +88,10 @@ class PretrainConfig(VideoConfig):
         for name in ("learning_rate", "gradient_clip", "status_slope"):
             if not getattr(self, name) > 0:
                 raise UserError(f"the option '{name}' must be above 0, got {getattr(self, name)}")
+        for name in ("gamma", "inference_gamma"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise UserError(f"the option '{name}' must be a number from 0 up, got {value}")
         if self.window is not None and not self.window > 0:
             raise UserError(f"the option 'window' must be above 0 or none, got {self.window}")
         if self.gate not in ("none", "auto"):
