@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from mint_rl.envs.magical.experts import EXPERT_TASKS
 from mint_rl.envs.magical.motion import COASTING_SECONDS
-from mint_rl.envs.magical.names import ACTION_NAMES, TABLE
+from mint_rl.envs.magical.names import ACTION_NAMES, IDLE, TABLE
 from mint_rl.envs.magical.recording import NOISE, record_demonstrations
 from mint_rl.envs.magical.simulator import World
 from mint_rl.training.evaluate import TEST_SEED
@@ -56,7 +56,7 @@ def relative(states: Tensor) -> Tensor:
     return torch.cat([states, *seen], dim=1)
 
 
-def clone(states: Tensor, labels: Tensor, steps: int, seed: int) -> nn.Module:
+def clone(states: Tensor, labels: Tensor, steps: int, seed: int, idle_weight: float) -> nn.Module:
     """The network, with its inputs standardised."""
     torch.manual_seed(seed)
     mean, deviation = states.mean(dim=0), states.std(dim=0) + 1e-3
@@ -65,11 +65,13 @@ def clone(states: Tensor, labels: Tensor, steps: int, seed: int) -> nn.Module:
         nn.Linear(states.shape[1], 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(),
         nn.Linear(256, len(ACTION_NAMES)),
     )  # fmt: skip
-    optimiser = torch.optim.AdamW(network.parameters(), RATE, weight_decay=WEIGHT_DECAY)
+    weights = torch.ones(len(ACTION_NAMES))
+    weights[IDLE] = idle_weight
+    optimiser = torch.optim.AdamW(network.parameters(), RATE, weight_decay=WEIGHT_DECAY, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps, pct_start=WARMUP)
     for _ in range(steps):
         drawn = torch.randint(len(states), (BATCH,))
-        loss = nn.functional.cross_entropy(network(inputs[drawn]), labels[drawn])
+        loss = nn.functional.cross_entropy(network(inputs[drawn]), labels[drawn], weights)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -101,6 +103,7 @@ def main() -> None:
     parser.add_argument("--demos", type=int, default=50)
     parser.add_argument("--noise", type=float, default=NOISE)
     parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--idle-weight", type=float, default=0.1, help="as of 'mint-rl bc'")
     parser.add_argument("--seeds", type=int, default=2, help="training seeds")
     parser.add_argument("--variant", default="TestJitter", help="where it is tested")
     parser.add_argument("--episodes", type=int, default=100)
@@ -121,7 +124,7 @@ def main() -> None:
         means = []
         for seed in range(options.seeds):
             clock = time.process_time()
-            network = clone(view(states), labels, options.steps, seed)
+            network = clone(view(states), labels, options.steps, seed, options.idle_weight)
             training = time.process_time() - clock
             with torch.no_grad():
                 accuracy = (network(view(states)).argmax(dim=1) == labels).float().mean().item()

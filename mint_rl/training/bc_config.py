@@ -77,6 +77,10 @@ class BCConfig:
         "weight of learning the robot's pose, where demonstrations hold states and the policy has a frame of "
         "reference (policy.frame=true)",
     )
+    idle_weight: float = option(
+        0.1,
+        "weight of steps in which the demonstrator does nothing: a policy that stops too early never goes on",
+    )
     finetune_encoder: bool = option(False, "train the encoder along with the policy, from the frames")
     encoder_learning_rate: float = option(1e-4, "the encoder's, when it is trained along")
 
@@ -126,8 +130,9 @@ class BCConfig:
         lowest = {
             "episodes": 2, "history": 1, "batch": 1, "log_every": 1, "evaluation_episodes": 0, "seed": 0,
             "learning_rate": 0.0, "weight_decay": 0.0, "gradient_clip": 0.0, "coordinate_noise": 0.0,
-            "dynamics_weight": 0.0, "pose_weight": 0.0, "shift": 0, "dagger": 0, "dagger_episodes": 1,
-            "encoder_learning_rate": 0.0, "save_every": 1, "steps": 1, "shifted_copies": 0, "patience": 0,
+            "dynamics_weight": 0.0, "pose_weight": 0.0, "idle_weight": 0.0, "shift": 0, "dagger": 0,
+            "dagger_episodes": 1, "encoder_learning_rate": 0.0, "save_every": 1, "steps": 1,
+            "shifted_copies": 0, "patience": 0,
         }  # fmt: skip
         for name, limit in lowest.items():
             value = getattr(self, name)

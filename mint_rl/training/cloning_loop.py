@@ -80,7 +80,7 @@ class CloningRun:
         if encoder is not None:
             encoder.requires_grad_()
             groups.append({"params": encoder.parameters(), "peak": config.encoder_learning_rate})
-        self.optimiser = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+        self.optimiser = torch.optim.AdamW(groups, weight_decay=config.weight_decay, fused=True)
         self.generator = torch.Generator().manual_seed(config.seed)
         policy.network.fit_inputs(self._frames_to_fit())
         decay = average_of(config)
@@ -235,9 +235,9 @@ class CloningRun:
         """The losses on the given steps of the data, in the configured precision."""
         kind, enabled = torch.device(self.config.device).type, precision_of(self.config) == "bfloat16"
         with torch.autocast(kind, torch.bfloat16, enabled=enabled):
-            return cloning_losses(
-                self.policy, self._batch(steps, augment), self.config.dynamics_weight, self.config.pose_weight
-            )
+            config = self.config
+            weights = config.dynamics_weight, config.pose_weight, config.idle_weight
+            return cloning_losses(self.policy, self._batch(steps, augment), *weights)
 
     def _batch(self, steps: Tensor, augment: bool) -> Batch:
         """What the policy sees at these steps, augmented for training."""

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mint_rl.envs.magical.names import IDLE
 from mint_rl.keypoints.encoder import KeypointEncoder
 from mint_rl.policies.base import ImitationPolicy
 from mint_rl.training.cloning_data import Batch
 from mint_rl.training.image_augmentation import random_colours, random_rotation, random_shift
 
-_IGNORED = -100  # what cross_entropy passes over
 _PLACE_WEIGHT = 10.0  # of a pose's place beside its heading, where the picture is 2 wide
 
 
@@ -65,17 +65,23 @@ def jitter(batch: Batch, noise: float, generator: torch.Generator) -> Batch:
 
 
 def cloning_losses(
-    policy: ImitationPolicy, batch: Batch, dynamics_weight: float, pose_weight: float = 0.0
+    policy: ImitationPolicy,
+    batch: Batch,
+    dynamics_weight: float,
+    pose_weight: float = 0.0,
+    idle_weight: float = 1.0,
 ) -> dict[str, Tensor]:
     """Cross-entropy of the actions, errors of next keypoints and of the pose, their weighted sum `loss`.
 
     And the accuracy, which is that of the present action. A weight of 0 leaves a head out altogether.
+    `idle_weight` is that of doing nothing among the actions: to stop too early is the one mistake that a
+    policy never mends, since nothing changes any more, and demonstrations are full of it once all is done.
     """
     plan, predicted, pose = policy.plan(batch.observations)
-    actions = batch.actions.masked_fill(~batch.acted, _IGNORED)
-    action_loss = functional.cross_entropy(
-        plan.float().flatten(0, 1), actions.flatten(), ignore_index=_IGNORED
-    )
+    actions, acted = batch.actions.flatten(), batch.acted.flatten()
+    weights = torch.where(actions == IDLE, idle_weight, 1.0) * acted
+    errors = functional.cross_entropy(plan.float().flatten(0, 1), actions, reduction="none")
+    action_loss = (weights * errors).sum() / weights.sum().clamp(min=1e-6)
     losses = {"loss": action_loss, "action_loss": action_loss}
     if predicted is not None and batch.following is not None and dynamics_weight > 0:
         losses["dynamics_loss"] = dynamics_loss(predicted.float(), batch.following[..., :3], batch.known)

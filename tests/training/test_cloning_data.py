@@ -170,6 +170,20 @@ def test_of_a_chunk_only_what_was_done_counts() -> None:
     torch.testing.assert_close(cloning_losses(policy, batch, 0.0)["action_loss"], wanted)
 
 
+def test_doing_nothing_weighs_what_it_is_told() -> None:
+    """The weighted mean of the cross-entropies by hand; the first of the six actions is to do nothing."""
+    policy, batch = keypoint_batch()
+    errors = -policy.plan(batch.observations).logits[:, 0].log_softmax(1).diagonal()
+    found = cloning_losses(policy, batch, 0.0, idle_weight=0.25)["action_loss"]
+    torch.testing.assert_close(found, (0.25 * errors[0] + errors[1:].sum()) / 5.25)
+    torch.testing.assert_close(
+        cloning_losses(policy, batch, 0.0, idle_weight=0.0)["action_loss"], errors[1:].mean()
+    )
+    batch.actions = torch.zeros_like(batch.actions)
+    assert cloning_losses(policy, batch, 0.0, idle_weight=0.0)["action_loss"] == 0
+    assert cloning_losses(policy, batch, 0.0, idle_weight=0.1)["action_loss"] > 0
+
+
 def test_images_of_a_step_are_moved_together() -> None:
     frames = torch.randint(0, 256, (5, 2, 8, 8, 3), dtype=torch.uint8)
     none = torch.zeros(5, 1, dtype=torch.bool)
