@@ -7,7 +7,8 @@ A flat network (two hidden layers of 256) learns the expert's actions from the s
 demonstrations as `mint-rl demos record` makes them, and plays on the seeds of `mint-rl benchmark`. What it
 does not reach is lost to cloning this expert from so many demonstrations, not to vision: the mark that
 policies on keypoints are measured by. With --relative it is also told where the blocks lie as the robot sees
-them, which is what the expert decides by.
+them, which is what the expert decides by. With --poses it is not told how fast the robot moves and turns, nor
+how far its gripper is open: what a picture tells least of.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from mint_rl.training.rollout import choose_action
 SMALLEST = 24  # pixels: the pictures are not looked at
 BATCH, RATE, WEIGHT_DECAY, WARMUP = 128, 1e-3, 1e-2, 0.1
 ROBOT = 8  # numbers of a state that are the robot's (`MagicalState.to_array`); blocks and regions have 4 each
+POSE = 4  # of them are place and heading; then come velocity, turning rate and the gripper's opening
 
 View = Callable[[Tensor], Tensor]
 
@@ -54,6 +56,11 @@ def relative(states: Tensor) -> Tensor:
     distance = torch.hypot(dx, dy) + 1e-6
     seen = [side, ahead, distance, side / distance, ahead / distance]
     return torch.cat([states, *seen], dim=1)
+
+
+def poses(states: Tensor) -> Tensor:
+    """States (N, S) without velocity, turning rate and opening."""
+    return torch.cat([states[:, :POSE], torch.zeros_like(states[:, POSE:ROBOT]), states[:, ROBOT:]], dim=1)
 
 
 def clone(states: Tensor, labels: Tensor, steps: int, seed: int, idle_weight: float) -> nn.Module:
@@ -103,7 +110,7 @@ def main() -> None:
     parser.add_argument("--demos", type=int, default=50)
     parser.add_argument("--noise", type=float, default=NOISE)
     parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--idle-weight", type=float, default=0.1, help="as of 'mint-rl bc'")
+    parser.add_argument("--idle-weight", type=float, default=1.0, help="as of 'mint-rl bc'")
     parser.add_argument("--seeds", type=int, default=2, help="training seeds")
     parser.add_argument("--variant", default="TestJitter", help="where it is tested")
     parser.add_argument("--episodes", type=int, default=100)
@@ -111,9 +118,14 @@ def main() -> None:
     parser.add_argument(
         "--relative", action="store_true", help="also where blocks are as the robot sees them"
     )
+    parser.add_argument("--poses", action="store_true", help="without speeds and the gripper's opening")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    view: View = relative if options.relative else lambda states: states
+
+    def view(states: Tensor) -> Tensor:
+        seen = poses(states) if options.poses else states
+        return relative(seen) if options.relative else seen
+
     for task in options.task or EXPERT_TASKS:
         clock = time.process_time()
         states, labels = demonstrations(task, options.start, options.demos, options.noise)

@@ -78,8 +78,7 @@ class BCConfig:
         "reference (policy.frame=true)",
     )
     idle_weight: float = option(
-        0.1,
-        "weight of steps in which the demonstrator does nothing: a policy that stops too early never goes on",
+        1.0, "weight of steps in which the demonstrator does nothing; below 1 a policy stops less readily"
     )
     finetune_encoder: bool = option(False, "train the encoder along with the policy, from the frames")
     encoder_learning_rate: float = option(1e-4, "the encoder's, when it is trained along")
