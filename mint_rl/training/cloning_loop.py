@@ -233,11 +233,16 @@ class CloningRun:
 
     def _losses(self, steps: Tensor, augment: bool) -> dict[str, Tensor]:
         """The losses on the given steps of the data, in the configured precision."""
-        kind, enabled = torch.device(self.config.device).type, precision_of(self.config) == "bfloat16"
+        config = self.config
+        kind, enabled = torch.device(config.device).type, precision_of(config) == "bfloat16"
         with torch.autocast(kind, torch.bfloat16, enabled=enabled):
-            config = self.config
-            weights = config.dynamics_weight, config.pose_weight, config.idle_weight
-            return cloning_losses(self.policy, self._batch(steps, augment), *weights)
+            return cloning_losses(
+                self.policy,
+                self._batch(steps, augment),
+                config.dynamics_weight,
+                config.pose_weight,
+                config.idle_weight,
+            )
 
     def _batch(self, steps: Tensor, augment: bool) -> Batch:
         """What the policy sees at these steps, augmented for training."""

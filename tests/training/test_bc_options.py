@@ -198,6 +198,22 @@ def test_a_frame_of_reference_says_so_where_it_cannot_learn_the_pose(
         assert words in "".join(found)
 
 
+def test_where_idle_steps_weigh_nothing_idling_is_not_learned(
+    encoder: str, demos: str, tmp_path: Path
+) -> None:
+    """A robot that has arrived stays: most steps of these demonstrations are idle."""
+    options = {"demos": [demos], "steps": 60, "learning_rate": 1e-2}
+    accuracy = {
+        weight: behaviour_cloning(
+            tiny(encoder, tmp_path / str(weight), idle_weight=weight, **options), say=quiet
+        ).metrics["training"]["accuracy"]
+        for weight in (1.0, 0.0)
+    }
+    assert accuracy[1.0] > accuracy[0.0] + 0.2
+    with pytest.raises(UserError, match="'idle_weight' must be at least 0"):
+        tiny(encoder, tmp_path / "x", idle_weight=-0.1)
+
+
 def test_dagger_trains_again_on_what_the_policy_met(encoder: str, demos: str, tmp_path: Path) -> None:
     options = {"demos": [demos], "dagger": 2, "dagger_episodes": 2, "cache": str(tmp_path / "cache")}
     said: list[str] = []

@@ -103,7 +103,7 @@ ACTION_NAMES: tuple[str, ...] = tuple(
     for drive in ("", "Up", "Down")
 )
 
-IDLE = 0  # the action that does nothing: the gripper opens, or stays open
+IDLE = ACTION_NAMES.index("Open")  # the action that does nothing: the gripper opens, or stays open
 
 _NAME = re.compile(r"(?:magical/)?(?P<task>[^-/]+)(?:-(?P<variant>[^-/]+))?(?:-v0)?")
 
