@@ -39,7 +39,7 @@ _ARENA = 0.8
 # Placing a block: within _PLACING of the slot the robot turns on the spot, then drives until the block is
 # there.
 _PLACING = 0.55
-_FACING = 0.17
+_FACING = 0.12
 _TOO_NEAR_TO_TURN = 0.2
 _SHORT, _BEYOND = 0.045, -0.06  # a step is 0.084 long
 

@@ -17,12 +17,12 @@ from mint_rl.envs.magical.motion import Point
 
 # MAGICAL's score wants every block within 0.18 of a line through two of them, and neighbours along it at most
 # 0.42 apart (magical/benchmarks/make_line.py). The finished line is better than that by a margin.
-_OFF_LINE, _GAP = 0.17, 0.41
+_OFF_LINE, _GAP = 0.15, 0.39
 # A free block stands on the line within the first of these; a block in the gripper within the second, so
 # that it still stands there when the fingers have opened.
-_STANDS_OFF_LINE = {False: 0.15, True: 0.06}
-_STANDS_ALONG = {False: 0.10, True: 0.05}
-_SPACING = 0.30  # of the slots that extend a line at its ends
+_STANDS_OFF_LINE = {False: 0.15, True: 0.04}
+_STANDS_ALONG = {False: 0.10, True: 0.03}
+_SPACING = 0.28  # of the slots that extend a line at its ends
 _NARROWEST = 0.26  # spacing of slots between two blocks: fingers must fit in, blocks have a radius of 0.12
 # Widest spacing with 0, 1, 2 slots between the two blocks that stay: errors of placing must leave it below
 # the gap.
@@ -75,16 +75,18 @@ def next_move(
 
     `gripped` is the number of the block between the fingers, `held` the same if they have closed.
     """
-    if is_line(points):
+    if held is None and is_line(points):
         return None
-    best: tuple[float, Move] | None = None
+    best: tuple[float, Move | None] | None = None
     lines = list(_lines_through_two(points)) or list(_lines_through_one(points))
     for line in lines:
         for moves in _assignments(line, points, held):
             for order in itertools.permutations(moves):
+                if not order and held is None:
+                    continue  # as good as done, and yet no line: another plan mends it
                 price = line.price + _cost(order, points, robot, gripped)
-                if order and (best is None or price < best[0]):
-                    best = price, order[0]
+                if best is None or price < best[0]:
+                    best = price, order[0] if order else None
     return best[1] if best else None
 
 
