@@ -16,10 +16,11 @@ from typing import NamedTuple
 from mint_rl.envs.magical.motion import Point
 
 # MAGICAL's score wants every block within 0.18 of a line through two of them, and neighbours along it at most
-# 0.42 apart (magical/benchmarks/make_line.py). The finished line is better than that by a margin.
+# 0.42 apart (magical/benchmarks/make_line.py). The finished line is better than that by a margin: who learns
+# from pictures when to stop is off by some hundredths, and must not fail by it (`benchmarks/exact_state.py`).
 _OFF_LINE, _GAP = 0.15, 0.39
-# A free block stands on the line within the first of these; a block in the gripper within the second, so
-# that it still stands there when the fingers have opened.
+# A free block stands on the line within the first of these; a block in the gripper within the second, which is
+# much narrower, so that it is let go where it belongs and nothing that comes after moves it off its slot.
 _STANDS_OFF_LINE = {False: 0.15, True: 0.04}
 _STANDS_ALONG = {False: 0.10, True: 0.03}
 _SPACING = 0.28  # of the slots that extend a line at its ends
@@ -73,7 +74,9 @@ def next_move(
 ) -> Move | None:
     """The first move of the cheapest plan; None when the blocks stand in a line or no plan fits the arena.
 
-    `gripped` is the number of the block between the fingers, `held` the same if they have closed.
+    `gripped` is the number of the block between the fingers, `held` the same if they have closed. While a
+    block is held it is not enough that the blocks are a line: it has to lie well within its slot, unless it
+    is one of the two that stay.
     """
     if held is None and is_line(points):
         return None

@@ -25,7 +25,7 @@ def test_a_row_is_a_line_until_a_gap_or_an_outlier() -> None:
     assert is_line(row(0.6, -0.1, 0.25, -0.45))  # whatever the order
     assert not is_line(row(-0.45, -0.1, 0.35, 0.7))  # a gap of 0.45
     bent = row(-0.45, -0.1, 0.25, 0.6, angle=0.0)
-    assert is_line([*bent[:2], Point(0.25, 0.16), bent[3]])
+    assert is_line([*bent[:2], Point(0.25, 0.14), bent[3]])
     assert not is_line([*bent[:2], Point(0.25, 0.2), bent[3]])
 
 
@@ -53,6 +53,14 @@ def test_the_block_that_is_missing_is_moved_into_the_gap() -> None:
 
 def test_nothing_to_do_in_a_line() -> None:
     assert next_move(row(-0.45, -0.1, 0.25, 0.6), Point(0.7, -0.7)) is None
+
+
+def test_a_block_in_the_gripper_is_let_go_only_well_within_its_slot() -> None:
+    """A line that was finished at its very edge teaches clones to stop where they fail."""
+    for off, done in ((0.02, True), (0.12, False)):
+        blocks = [Point(-0.42, 0.0), Point(-0.14, 0.0), Point(0.14, off), Point(0.42, 0.0)]
+        assert next_move(blocks, Point(0.14, -0.3)) is None  # nobody would fetch it again
+        assert (next_move(blocks, Point(0.14, -0.3), held=2, gripped=2) is None) == done
 
 
 def test_the_block_in_the_gripper_goes_first_when_it_matters_little() -> None:
