@@ -19,8 +19,8 @@ from mint_rl.envs.magical.motion import Point
 # 0.42 apart (magical/benchmarks/make_line.py). The finished line is better than that by a margin: who learns
 # from pictures when to stop is off by some hundredths, and must not fail by it (`benchmarks/exact_state.py`).
 _OFF_LINE, _GAP = 0.15, 0.39
-# A free block stands on the line within the first of these; a block in the gripper within the second, which is
-# much narrower, so that it is let go where it belongs and nothing that comes after moves it off its slot.
+# A free block stands on the line within the first of these; a block in the gripper within the second, much
+# narrower one, so that it is let go where it belongs and nothing that comes after moves it off its slot.
 _STANDS_OFF_LINE = {False: 0.15, True: 0.04}
 _STANDS_ALONG = {False: 0.10, True: 0.03}
 _SPACING = 0.28  # of the slots that extend a line at its ends
