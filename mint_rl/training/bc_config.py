@@ -91,7 +91,8 @@ class BCConfig:
     )
     patience: int | None = option(
         None,
-        "log records without better weights after which training ends, at a rate that does not fall; none: 5 "
+        "log records in a row with neither better weights nor a lower held-out loss, after which training "
+        "ends; the rate does not fall then; none: 5 "
         "for the CNN agent, else 0, which trains all steps at a rate that falls to 0",
     )
     log_every: int = option(100, "steps between log records, each with the losses on held-out demonstrations")

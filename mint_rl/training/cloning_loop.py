@@ -86,7 +86,8 @@ class CloningRun:
         decay = average_of(config)
         self.average = WeightAverage(self.modules, decay) if decay else None
         self.best = BestCheckpoint()
-        self.waiting = 0  # log records since the best one
+        self.lowest = math.inf  # held-out loss so far
+        self.waiting = 0  # log records in a row that brought nothing better
         self.done = 0
         self.sums: dict[str, float] = {}  # of the steps since the last log record
         self.values: dict[str, float] = {}  # the last log record
@@ -132,7 +133,10 @@ class CloningRun:
                     self.save()
         self.save()
         if self.stopped and self.done < steps:
-            say(f"stopped at step {self.done}: nothing better since step {self.best.step}")
+            say(
+                f"stopped at step {self.done}: nothing better in {self.waiting} log records; the weights of "
+                f"step {self.best.step} are kept"
+            )
         self._load_kept()
         return self.done < steps and not self.stopped
 
@@ -206,6 +210,7 @@ class CloningRun:
             "done": self.done,
             "before": self.before,
             "waiting": self.waiting,
+            "lowest": self.lowest if math.isfinite(self.lowest) else None,
             "seconds": self.seconds,
             "sums": self.sums,
             "values": self.values,
@@ -225,6 +230,7 @@ class CloningRun:
             )
         self.number, self.done, self.before = values["round"], values["done"], values["before"]
         self.waiting, self.seconds = values["waiting"], values["seconds"]
+        self.lowest = math.inf if values["lowest"] is None else values["lowest"]
         self.sums, self.values, self.records = values["sums"], values["values"], values["records"]
         self.best.restore(**values["best"], tensors=_under(tensors, "best."))
         if self.average is not None:
@@ -270,7 +276,11 @@ class CloningRun:
             score = validation_score(self.policy, self.variants, self.config.validation_episodes)
             self.values["valid_score"] = score
             badness = min(badness, 1e3) * 1e-6 - score  # the loss decides between equal scores
-        self.waiting = 0 if self.best.offer(self.modules, self.done, badness) else self.waiting + 1
+        better = self.best.offer(self.modules, self.done, badness)
+        # Scores of a few rollouts are noisy: while the held-out loss falls, a lucky one must not end training.
+        loss = self.values["valid_action_loss"]
+        self.waiting = 0 if better or loss < self.lowest else self.waiting + 1
+        self.lowest = min(self.lowest, loss)
 
     def _load_kept(self) -> None:
         if self.best.tensors:

@@ -165,10 +165,18 @@ def scores(monkeypatch: pytest.MonkeyPatch, values: list[float]) -> None:
     monkeypatch.setattr("mint_rl.training.cloning_loop.validation_score", lambda *_: next(left))
 
 
+def held_out_losses(monkeypatch: pytest.MonkeyPatch, values: list[float]) -> None:
+    left = iter(values)
+    monkeypatch.setattr(
+        CloningRun, "validate", lambda _: {"valid_action_loss": next(left), "valid_accuracy": 0.5}
+    )
+
+
 def test_training_ends_when_the_score_does_not_rise_and_the_best_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores(monkeypatch, [0.2, 0.6, 0.5, 0.5, 0.9])
+    held_out_losses(monkeypatch, [1.0] * 5)
     said: list[str] = []
     seen: dict[int, list[torch.Tensor]] = {}
     run = keypoint_run(tmp_path, steps=100, patience=2, average=0.0)
@@ -181,7 +189,18 @@ def test_training_ends_when_the_score_does_not_rise_and_the_best_is_kept(
     assert run.kept_step == 6
     assert [record["valid_score"] for record in logged(tmp_path)] == [0.2, 0.6, 0.5, 0.5]
     assert all(torch.equal(a, b) for a, b in zip(weights(run), seen[6], strict=True))
-    assert said == ["stopped at step 12: nothing better since step 6"]
+    assert said == ["stopped at step 12: nothing better in 2 log records; the weights of step 6 are kept"]
+
+
+def test_a_lucky_score_does_not_end_training_while_the_held_out_loss_falls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores(monkeypatch, [0.6, 0.5, 0.4, 0.5, 0.5, 0.5])
+    held_out_losses(monkeypatch, [1.0, 0.9, 0.8, 0.7, 0.7, 0.7])
+    run = keypoint_run(tmp_path, steps=100, patience=2, average=0.0)
+    train(run)
+    assert run.done == 18
+    assert run.kept_step == 3  # what is kept is still what scored best
 
 
 def test_of_equal_scores_the_lower_loss_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
