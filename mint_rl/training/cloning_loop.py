@@ -277,7 +277,7 @@ class CloningRun:
             self.values["valid_score"] = score
             badness = min(badness, 1e3) * 1e-6 - score  # the loss decides between equal scores
         better = self.best.offer(self.modules, self.done, badness)
-        # Scores of a few rollouts are noisy: while the held-out loss falls, a lucky one must not end training.
+        # The score of a few rollouts is noisy: while the held-out loss falls, a lucky one ends nothing.
         loss = self.values["valid_action_loss"]
         self.waiting = 0 if better or loss < self.lowest else self.waiting + 1
         self.lowest = min(self.lowest, loss)
