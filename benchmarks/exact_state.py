@@ -8,14 +8,15 @@ demonstrations as `mint-rl demos record` makes them, and plays on the seeds of `
 does not reach is lost to cloning this expert from so many demonstrations, not to vision: the mark that
 policies on keypoints are measured by. With --relative it is also told where the blocks lie as the robot sees
 them, which is what the expert decides by. With --poses it is not told how fast the robot moves and turns, nor
-how far its gripper is open: what a picture tells least of.
+how far its gripper is open: what a picture tells least of. --earlier and --actions add what a policy could
+remember: where the robot was in the last steps, and what it did there itself.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -33,17 +34,7 @@ SMALLEST = 24  # pixels: the pictures are not looked at
 BATCH, RATE, WEIGHT_DECAY, WARMUP = 128, 1e-3, 1e-2, 0.1
 ROBOT = 8  # numbers of a state that are the robot's (`MagicalState.to_array`); blocks and regions have 4 each
 POSE = 4  # of them are place and heading; then come velocity, turning rate and the gripper's opening
-
-View = Callable[[Tensor], Tensor]
-
-
-def demonstrations(task: str, variant: str, count: int, noise: float) -> tuple[Tensor, Tensor]:
-    """States (N, S) and the expert's actions (N,) in `count` demonstrations of `mint-rl demos record`."""
-    recorded = list(record_demonstrations(f"{task}-{variant}", count, noise=noise, resolution=SMALLEST))
-    states = np.concatenate([episode.states for episode in recorded])
-    return torch.from_numpy(states), torch.from_numpy(
-        np.concatenate([episode.actions for episode in recorded])
-    )
+MOVED = 5.0  # earlier poses as differences to the present one, times this
 
 
 def relative(states: Tensor) -> Tensor:
@@ -63,13 +54,36 @@ def poses(states: Tensor) -> Tensor:
     return torch.cat([states[:, :POSE], torch.zeros_like(states[:, POSE:ROBOT]), states[:, ROBOT:]], dim=1)
 
 
-def clone(states: Tensor, labels: Tensor, steps: int, seed: int, idle_weight: float) -> nn.Module:
-    """The network, with its inputs standardised."""
+@dataclass
+class View:
+    """What the network is given of an episode so far."""
+
+    relative: bool
+    poses: bool
+    earlier: int
+    actions: int
+
+    def __call__(self, states: Tensor, executed: Tensor) -> Tensor:
+        """(T, F), a row for each of the states (T, S); executed: (T,), what was done at each of them."""
+        seen = poses(states) if self.poses else states
+        parts = [relative(seen) if self.relative else seen]
+        steps = torch.arange(len(states))
+        for back in range(1, self.earlier + 1):
+            before = states[(steps - back).clamp(min=0), :POSE]
+            parts.append(MOVED * (before - states[:, :POSE]))
+        for back in range(1, self.actions + 1):
+            done = nn.functional.one_hot(executed[(steps - back).clamp(min=0)], len(ACTION_NAMES))
+            parts.append(done * (steps >= back)[:, None])
+        return torch.cat(parts, dim=1).float()
+
+
+def clone(seen: Tensor, labels: Tensor, steps: int, seed: int, idle_weight: float) -> nn.Module:
+    """The network, with its inputs (N, F) standardised."""
     torch.manual_seed(seed)
-    mean, deviation = states.mean(dim=0), states.std(dim=0) + 1e-3
-    inputs = (states - mean) / deviation
+    mean, deviation = seen.mean(dim=0), seen.std(dim=0) + 1e-3
+    inputs = (seen - mean) / deviation
     network = nn.Sequential(
-        nn.Linear(states.shape[1], 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(),
+        nn.Linear(seen.shape[1], 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(),
         nn.Linear(256, len(ACTION_NAMES)),
     )  # fmt: skip
     weights = torch.ones(len(ACTION_NAMES))
@@ -77,7 +91,7 @@ def clone(states: Tensor, labels: Tensor, steps: int, seed: int, idle_weight: fl
     optimiser = torch.optim.AdamW(network.parameters(), RATE, weight_decay=WEIGHT_DECAY, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps, pct_start=WARMUP)
     for _ in range(steps):
-        drawn = torch.randint(len(states), (BATCH,))
+        drawn = torch.randint(len(seen), (BATCH,))
         loss = nn.functional.cross_entropy(network(inputs[drawn]), labels[drawn], weights)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -94,10 +108,16 @@ def play(network: nn.Module, view: View, task: str, variant: str, seed: int, tem
     """The score of one episode."""
     world, generator = World(task, variant), np.random.default_rng(seed)
     world.reset(seed)
+    remembered = 1 + max(view.earlier, view.actions)
+    states, executed = [], []
     for _ in range(TABLE[task].max_episode_steps):
+        states = [*states, world.state().to_array()][-remembered:]
+        executed = [*executed, 0][-remembered:]  # the action to come is not looked at
         with torch.no_grad():
-            logits = network(view(torch.from_numpy(world.state().to_array())[None]))[0]
-        world.step(choose_action(logits.double().numpy(), temperature, generator))
+            seen = view(torch.from_numpy(np.stack(states)), torch.tensor(executed))
+            logits = network(seen[-1:])[0]
+        executed[-1] = choose_action(logits.double().numpy(), temperature, generator)
+        world.step(executed[-1])
     return world.score()
 
 
@@ -119,16 +139,22 @@ def main() -> None:
         "--relative", action="store_true", help="also where blocks are as the robot sees them"
     )
     parser.add_argument("--poses", action="store_true", help="without speeds and the gripper's opening")
+    parser.add_argument("--earlier", type=int, default=0, help="poses of so many steps before")
+    parser.add_argument("--actions", type=int, default=0, help="its own actions in so many steps before")
     options = parser.parse_args()
     torch.set_num_threads(1)
-
-    def view(states: Tensor) -> Tensor:
-        seen = poses(states) if options.poses else states
-        return relative(seen) if options.relative else seen
-
+    view = View(options.relative, options.poses, options.earlier, options.actions)
     for task in options.task or EXPERT_TASKS:
         clock = time.process_time()
-        states, labels = demonstrations(task, options.start, options.demos, options.noise)
+        recorded = list(
+            record_demonstrations(
+                f"{task}-{options.start}", options.demos, noise=options.noise, resolution=SMALLEST
+            )
+        )
+        parts = [
+            view(torch.from_numpy(episode.states), torch.from_numpy(episode.executed)) for episode in recorded
+        ]
+        seen, labels = torch.cat(parts), torch.cat([torch.from_numpy(e.actions) for e in recorded])
         recording = time.process_time() - clock
         print(
             f"{task}: {options.demos} demonstrations from {options.start}, {recording:.0f} CPU s", flush=True
@@ -136,10 +162,10 @@ def main() -> None:
         means = []
         for seed in range(options.seeds):
             clock = time.process_time()
-            network = clone(view(states), labels, options.steps, seed, options.idle_weight)
+            network = clone(seen, labels, options.steps, seed, options.idle_weight)
             training = time.process_time() - clock
             with torch.no_grad():
-                accuracy = (network(view(states)).argmax(dim=1) == labels).float().mean().item()
+                accuracy = (network(seen).argmax(dim=1) == labels).float().mean().item()
             scores = [
                 play(network, view, task, options.variant, TEST_SEED + episode, options.temperature)
                 for episode in range(options.episodes)
