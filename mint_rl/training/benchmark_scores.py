@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from statistics import mean
 from typing import Any
 
@@ -238,11 +238,14 @@ def _place(name: str, known: Sequence[str]) -> tuple[int, str]:
 
 
 def _label(rows: Sequence[Row]) -> None:
-    """Call rows by their method; add the encoder where there are several, the digest where that is needed."""
+    """Call rows by their method; add the encoder where there are several, the digest where that is needed.
+
+    Of an encoder's path the last part is enough to tell it by.
+    """
     encoders = {row.encoder for row in rows if row.encoder}
     for row in rows:
         method = row.method.replace("policy.", "").replace(":", " ").replace(",", " ")
-        row.label = f"{method}, {row.encoder}" if row.encoder and len(encoders) > 1 else method
+        row.label = f"{method}, {PurePath(row.encoder).name}" if row.encoder and len(encoders) > 1 else method
     keys = [(row.data, row.task, row.label) for row in rows]
     for row, key in zip(rows, keys, strict=True):
         if keys.count(key) > 1:

@@ -86,7 +86,6 @@ class CloningRun:
         decay = average_of(config)
         self.average = WeightAverage(self.modules, decay) if decay else None
         self.best = BestCheckpoint()
-        self.lowest = math.inf  # held-out loss so far
         self.waiting = 0  # log records in a row that brought nothing better
         self.done = 0
         self.sums: dict[str, float] = {}  # of the steps since the last log record
@@ -210,7 +209,6 @@ class CloningRun:
             "done": self.done,
             "before": self.before,
             "waiting": self.waiting,
-            "lowest": self.lowest if math.isfinite(self.lowest) else None,
             "seconds": self.seconds,
             "sums": self.sums,
             "values": self.values,
@@ -230,7 +228,6 @@ class CloningRun:
             )
         self.number, self.done, self.before = values["round"], values["done"], values["before"]
         self.waiting, self.seconds = values["waiting"], values["seconds"]
-        self.lowest = math.inf if values["lowest"] is None else values["lowest"]
         self.sums, self.values, self.records = values["sums"], values["values"], values["records"]
         self.best.restore(**values["best"], tensors=_under(tensors, "best."))
         if self.average is not None:
@@ -278,9 +275,9 @@ class CloningRun:
             badness = min(badness, 1e3) * 1e-6 - score  # the loss decides between equal scores
         better = self.best.offer(self.modules, self.done, badness)
         # The score of a few rollouts is noisy: while the held-out loss falls, a lucky one ends nothing.
-        loss = self.values["valid_action_loss"]
-        self.waiting = 0 if better or loss < self.lowest else self.waiting + 1
-        self.lowest = min(self.lowest, loss)
+        before = [record["valid_action_loss"] for record in self.records if record["step"] > self.before]
+        falling = self.values["valid_action_loss"] < min(before, default=math.inf)
+        self.waiting = 0 if better or falling else self.waiting + 1
 
     def _load_kept(self) -> None:
         if self.best.tensors:

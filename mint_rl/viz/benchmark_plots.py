@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,8 +18,20 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's palette, which readers with any colour vision can tell apart.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000", "#F0E442")
-_MARKERS = "osD^vP*X"
+_MARKERS = "osD^vP*X<"  # one more than colours: pairs of both repeat only after 72
 _LEGEND = 140  # letters of a legend in one line of a figure nine inches wide
+
+
+class Mark(NamedTuple):
+    """How a policy is drawn: arguments of matplotlib's `errorbar`."""
+
+    fmt: str
+    color: str
+
+
+def mark_of(number: int) -> Mark:
+    """The mark of the policy of this number: the first 72 have one each."""
+    return Mark(_MARKERS[number % len(_MARKERS)], COLOURS[number % len(COLOURS)])
 
 
 def plots(findings: Findings) -> dict[str, bytes]:
@@ -94,21 +106,20 @@ def _plot_aggregates(aggregates: Aggregates, labels: Sequence[str]) -> Figure:
 
 
 def _intervals(
-    axis: Axes, places: Array, estimates: Sequence[Estimate | None], style: int, label: str
+    axis: Axes, places: Array, estimates: Sequence[Estimate | None], number: int, label: str
 ) -> None:
     known = [(x, e) for x, e in zip(places, estimates, strict=True) if e is not None]
     means = [estimate.mean for _, estimate in known]
     axis.errorbar(
         [x for x, _ in known], means, yerr=np.array([_reach(estimate) for _, estimate in known]).T,
-        fmt=_MARKERS[style % len(_MARKERS)], color=COLOURS[style % len(COLOURS)], markersize=4.5,
-        capsize=2, linewidth=1.2, label=label,
+        **mark_of(number)._asdict(), markersize=4.5, capsize=2, linewidth=1.2, label=label,
     )  # fmt: skip
 
 
-def _one_interval(axis: Axes, place: float, estimate: Estimate, style: int) -> None:
+def _one_interval(axis: Axes, place: float, estimate: Estimate, number: int) -> None:
     axis.errorbar(
-        [estimate.mean], [place], xerr=np.array([_reach(estimate)]).T, fmt=_MARKERS[style % len(_MARKERS)],
-        color=COLOURS[style % len(COLOURS)], markersize=5, capsize=3, linewidth=1.4,
+        [estimate.mean], [place], xerr=np.array([_reach(estimate)]).T,
+        **mark_of(number)._asdict(), markersize=5, capsize=3, linewidth=1.4,
     )  # fmt: skip
 
 

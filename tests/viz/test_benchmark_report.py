@@ -19,6 +19,7 @@ from mint_rl.errors import UserError
 from mint_rl.training.benchmark_grid import Method
 from mint_rl.training.benchmark_scores import collect
 from mint_rl.training.statistics import Estimate
+from mint_rl.viz.benchmark_plots import mark_of
 from mint_rl.viz.benchmark_report import benchmark_report
 from mint_rl.viz.benchmark_tables import Entry, Table, interval_text, latex, markdown, tables
 from tests.training.benchmark_stub import fill
@@ -294,3 +295,7 @@ def test_bad_input_is_one_sentence(
     assert error.count("\n") == 1
     assert part in error
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_two_policies_share_a_mark() -> None:
+    assert len({mark_of(number) for number in range(72)}) == 72

@@ -84,9 +84,9 @@ def next_move(
     lines = list(_lines_through_two(points)) or list(_lines_through_one(points))
     for line in lines:
         for moves in _assignments(line, points, held):
+            if not moves and held is None:
+                continue  # as good as done, and yet no line: another plan mends it
             for order in itertools.permutations(moves):
-                if not order and held is None:
-                    continue  # as good as done, and yet no line: another plan mends it
                 price = line.price + _cost(order, points, robot, gripped)
                 if best is None or price < best[0]:
                     best = price, order[0] if order else None
