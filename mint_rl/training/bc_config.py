@@ -39,7 +39,7 @@ class BCConfig:
     dagger_episodes: int = option(10, "episodes of a round")
     encoder: str = option(
         "magical",
-        "a shipped name (magical or magical-dense) or a folder, also with settings, as in "
+        "a shipped name (magical, magical-dense, magical-tracking) or a folder, with settings as in "
         "magical:descriptors=crops123; not for the CNN",
     )
     descriptors: bool = option(True, "add the encoder's features at each keypoint")

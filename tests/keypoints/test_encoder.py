@@ -412,10 +412,10 @@ def test_other_pt_files_are_refused(tmp_path: Path) -> None:
 
 
 def test_shipped_encoders_load() -> None:
-    names = shipped_encoders()
-    assert "magical" in names
-    for name in names:
-        assert load_encoder(name).config.num_keypoints == 25
+    keypoints = {"magical": 25, "magical-dense": 25, "magical-tracking": 40}
+    assert set(shipped_encoders()) == set(keypoints)
+    for name in keypoints:
+        assert load_encoder(name).config.num_keypoints == keypoints[name]
         assert (
             Path(load_encoder.__code__.co_filename).parent.parent / "weights" / name / "README.md"
         ).exists()
