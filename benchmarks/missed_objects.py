@@ -23,17 +23,22 @@ from mint_rl.envs.magical.names import TASKS, VARIANTS
 from mint_rl.keypoints.encoder import KeypointEncoder
 from mint_rl.keypoints.inference_settings import load_with_settings
 from mint_rl.keypoints.metrics import keypoint_hits
+from mint_rl.keypoints.resize import resize_frames
 
 EVERY = 5  # neighbouring frames say the same
 SEED = 500_000  # of the first episode, as in `mint-rl keypoints evaluate`
 
 
 @torch.no_grad()
-def heights(encoder: KeypointEncoder, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The softplus'd feature maps of frames (N, H, W, 3), at the frames' size: (N, K, H, W)."""
-    maps = [encoder.with_stages(torch.from_numpy(part))[1][-1] for part in np.array_split(frames, 8)]
-    high = functional.softplus(torch.cat(maps))
-    return functional.interpolate(high, frames.shape[1:3], mode="bilinear", align_corners=True).numpy()
+def look(
+    encoder: KeypointEncoder, frames: NDArray[np.uint8]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Keypoints of frames (N, H, W, 3): (N, K, 3); and the softplus'd maps, as large: (N, K, H, W)."""
+    images = torch.from_numpy(resize_frames(frames, encoder.config.image_size))
+    found = [encoder.with_stages(part) for part in images.split(8)]
+    high = functional.softplus(torch.cat([stages[-1] for _, stages in found]))
+    high = functional.interpolate(high, frames.shape[1:3], mode="bilinear", align_corners=True)
+    return torch.cat([keypoints.to_tensor() for keypoints, _ in found]).numpy(), high.numpy()
 
 
 def count(encoder: KeypointEncoder, task: str, variant: str, episodes: int) -> NDArray[np.int64]:
@@ -42,8 +47,8 @@ def count(encoder: KeypointEncoder, task: str, variant: str, episodes: int) -> N
     counts = np.zeros(7, np.int64)
     for video in masked_episodes(f"{task}-{variant}", episodes, SEED):
         frames, masks = video.frames[::EVERY], video.masks[::EVERY]
-        hits = keypoint_hits(encoder.encode(frames), masks, video.objects)
-        high = heights(encoder, frames)
+        keypoints, high = look(encoder, frames)
+        hits = keypoint_hits(keypoints, masks, video.objects)
         for on, mask, maps in zip(hits, masks, high, strict=True):
             answers = (maps > encoder.config.gamma).sum(0)[mask == 0]
             counts[4:] += [answers.size, (answers > 0).sum(), answers.sum()]
@@ -63,7 +68,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("encoders", nargs="*", default=["magical", "magical-tracking"])
-    parser.add_argument("--variant", default="TestJitter")
+    parser.add_argument("--variant", choices=sorted(set().union(*VARIANTS.values())), default="TestJitter")
     parser.add_argument("--episodes", type=int, default=3)
     options = parser.parse_args()
     torch.set_num_threads(1)
