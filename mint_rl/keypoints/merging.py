@@ -1,8 +1,8 @@
 """Encoders trained apart, made one: their networks side by side, and the keypoints worth keeping.
 
-A feature map gives one place, its maximum, so an encoder leaves objects out where several of its maps agree on
-another one. Encoders of other training seeds agree on other objects: together they leave out hardly any. Most
-of their keypoints are then told by the rest, so only those are kept that add to the entropy that is covered.
+A feature map gives one place, its maximum, so an encoder leaves objects out where several of its maps agree
+on another one. Encoders of other training seeds agree on other objects: together they leave out hardly any.
+Most of their keypoints are then told by the rest, so only those are kept that add to the entropy covered.
 """
 
 from __future__ import annotations
