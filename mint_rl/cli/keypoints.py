@@ -22,6 +22,14 @@ def _probe(config: Any) -> int:
     return DONE
 
 
+def _merge(config: Any) -> int:
+    from mint_rl.training.merge import merge_runs
+    from mint_rl.viz.report import merge_report
+
+    merge_report(merge_runs(config))
+    return DONE
+
+
 def _video(config: Any) -> int:
     from mint_rl.viz.keypoint_video import keypoint_video
 
@@ -77,6 +85,16 @@ VERBS = {
         ),
         _probe,
         config="keypoint_probe",
+        positional="encoders",
+    ),
+    "keypoints merge": Verb(
+        "make one encoder of several training seeds, which misses fewer objects",
+        (
+            "mint-rl keypoints merge runs/seed0 runs/seed1 runs/seed2 --out runs/merged",
+            "mint-rl keypoints merge runs/seed0 runs/seed1 --keep 30 --data clips/ --out runs/merged",
+        ),
+        _merge,
+        config="keypoint_merge",
         positional="encoders",
     ),
     "keypoints video": Verb(

@@ -71,7 +71,8 @@ def centre_features(layers: Sequence[nn.Module], crops: Tensor) -> list[Tensor]:
     for convolution, activation, norm in zip(layers[::3], layers[1::3], layers[2::3], strict=True):
         assert isinstance(convolution, nn.Conv2d)
         assert isinstance(norm, nn.BatchNorm2d)
-        crops = functional.conv2d(crops, convolution.weight, convolution.bias, convolution.stride)
+        weights = convolution.weight, convolution.bias
+        crops = functional.conv2d(crops, *weights, convolution.stride, groups=convolution.groups)
         crops = functional.batch_norm(
             activation(crops), norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
         )

@@ -77,7 +77,8 @@ class KeypointEncoder(nn.Module):
         super().__init__()
         keep_freed_memory()
         self.config = config or EncoderConfig()
-        keypoints = self.config.num_keypoints
+        keypoints, groups = self.config.num_keypoints, self.config.trunks
+        width = self.config.first_width
         first, second, third = self.config.down_strides
         up = self.config.up_strides
         padding = self.config.up_padding
@@ -85,12 +86,12 @@ class KeypointEncoder(nn.Module):
             self.network: nn.Sequential = SkeletonNetwork(self.config.in_channels, keypoints)
             return
         self.network = nn.Sequential(
-            *_block(UnfoldConv2d(self.config.in_channels, keypoints, 5, first, padding=1)),
-            *_block(nn.Conv2d(keypoints, keypoints, 3, second, padding=1)),
-            *_block(nn.Conv2d(keypoints, 2 * keypoints, 3, third, padding=1)),
-            *_block(_transposed(2 * keypoints, 2 * keypoints, up[0], padding)),
-            *_block(_transposed(2 * keypoints, keypoints, up[1], padding)),
-            *_block(_transposed(keypoints, keypoints, up[2], padding)),
+            *_block(UnfoldConv2d(self.config.in_channels, width, 5, first, padding=1)),
+            *_block(nn.Conv2d(width, width, 3, second, padding=1, groups=groups)),
+            *_block(nn.Conv2d(width, 2 * width, 3, third, padding=1, groups=groups)),
+            *_block(_transposed(2 * width, 2 * width, up[0], padding, groups)),
+            *_block(_transposed(2 * width, width, up[1], padding, groups)),
+            *_block(_transposed(width, keypoints, up[2], padding, groups)),
         )
         self.reset_parameters()
 
@@ -105,7 +106,8 @@ class KeypointEncoder(nn.Module):
         stages = self.config.descriptor_stages
         if self.config.network == "skeleton":
             return sum(SKELETON_WIDTHS[stage - 1] for stage in stages)
-        return self.num_keypoints * sum(_WIDTHS[stage - 1] for stage in stages)
+        widths = [self.config.first_width * times for times in _WIDTHS]
+        return sum([*widths, self.num_keypoints][stage - 1] for stage in stages)
 
     def reset_parameters(self) -> None:
         """Xavier-normal weights, zero biases (appendix A.1)."""
@@ -262,7 +264,7 @@ class UnfoldConv2d(nn.Conv2d):
 
 
 _KERNELS = (5, 3, 3)  # of the convolutions
-_WIDTHS = (1, 1, 2, 2, 1, 1)  # channels of the six stages, in K
+_WIDTHS = (1, 1, 2, 2, 1)  # channels of the stages, in those of the first; the sixth has K
 _SMALL_INPUT = 20_480  # numbers; up to here PyTorch treats one input alone otherwise than several
 
 
@@ -286,10 +288,10 @@ def _block(convolution: nn.Module) -> list[nn.Module]:
     return [convolution, nn.LeakyReLU(0.01), nn.BatchNorm2d(channels)]
 
 
-def _transposed(inputs: int, outputs: int, stride: int, padding: int) -> nn.Module:
+def _transposed(inputs: int, outputs: int, stride: int, padding: int, groups: int) -> nn.Module:
     # Padded, the map grows by exactly the stride.
     extra = stride - 1 if padding else 0
-    return nn.ConvTranspose2d(inputs, outputs, 3, stride, padding=padding, output_padding=extra)
+    return nn.ConvTranspose2d(inputs, outputs, 3, stride, padding, extra, groups)
 
 
 def _as_batch(frames: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:

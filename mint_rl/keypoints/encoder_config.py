@@ -34,6 +34,8 @@ class EncoderConfig:
 
     num_keypoints: int = 25  # K
     in_channels: int = 3  # C
+    trunks: int = 1  # networks side by side, of which each finds K / trunks of the keypoints
+    channels: int | None = None  # of a trunk's first stage; none: K
     image_size: tuple[int, int] = (96, 96)  # height, width of the images the network sees
     down_strides: tuple[int, int, int] = (3, 2, 1)  # of the convolutions, kernels 5, 3, 3, padding 1
     up_strides: tuple[int, int, int] = (1, 2, 2)  # of the transposed convolutions, kernels 3
@@ -64,6 +66,8 @@ class EncoderConfig:
         counts = {
             "num_keypoints": (self.num_keypoints,),
             "in_channels": (self.in_channels,),
+            "trunks": (self.trunks,),
+            "channels": () if self.channels is None else (self.channels,),
             "image_size": self.image_size,
             "down_strides": self.down_strides,
             "up_strides": self.up_strides,
@@ -74,6 +78,13 @@ class EncoderConfig:
                 raise UserError(
                     f"encoder setting {name} is {getattr(self, name)!r}; it must be 1 or more, whole"
                 )
+        if self.num_keypoints % self.trunks:
+            raise UserError(
+                f"encoder setting num_keypoints is {self.num_keypoints}, and trunks is {self.trunks}: "
+                "each trunk finds as many keypoints"
+            )
+        if self.network == "skeleton" and (self.trunks > 1 or self.channels is not None):
+            raise UserError("encoder settings trunks and channels are not for a network that is a skeleton")
         if self.preprocessing not in PREPROCESSINGS:
             raise unknown_name("encoder setting preprocessing", str(self.preprocessing), PREPROCESSINGS)
         for name, known in (("network", NETWORKS), ("heatmap", HEATMAPS), ("status", STATUSES)):
@@ -121,6 +132,11 @@ class EncoderConfig:
             f"encoder setting descriptor_stages is {stages!r}; it must be some of the stages 1 to {last} "
             f"{'that crops have' if self.descriptor_crops else 'of the network'}, in their order"
         )
+
+    @property
+    def first_width(self) -> int:
+        """Channels of the network's first stage, all trunks together."""
+        return self.trunks * (self.channels or self.num_keypoints // self.trunks)
 
     @classmethod
     def for_images(cls, height: int, width: int, **settings: Any) -> EncoderConfig:

@@ -31,6 +31,7 @@ _SCHEMAS = {
     "dynamics": "mint_rl.training.dynamics_config:DynamicsConfig",
     "keypoint_benchmark": "mint_rl.training.keypoint_benchmark_config:KeypointBenchmarkConfig",
     "keypoint_evaluation": "mint_rl.training.keypoint_evaluation:KeypointEvaluationConfig",
+    "keypoint_merge": "mint_rl.training.merge:MergeConfig",
     "keypoint_probe": "mint_rl.training.probe:ProbeConfig",
     "keypoint_video": "mint_rl.viz.keypoint_video:KeypointVideoConfig",
     "keypoint_plot": "mint_rl.viz.keypoint_report:KeypointPlotConfig",

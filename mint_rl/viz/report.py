@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mint_rl.keypoints.encoder import KeypointEncoder
 from mint_rl.keypoints.mint import MintLossConfig
 from mint_rl.policies.base import ImitationPolicy
 from mint_rl.training.evaluate import example_rollout
+from mint_rl.training.merge import MergeResult
 from mint_rl.training.pretrain import PretrainResult
 from mint_rl.training.rollout import Rollout
 from mint_rl.viz.keypoint_report import video_plots
@@ -54,18 +56,26 @@ def pretrain_report(result: PretrainResult, say: Callable[[str], None] = print) 
     """
     folder, encoder, video = result.folder, result.encoder, result.example_video
     written = [plot_curves(folder / "log.jsonl", folder / CURVES, f"{folder.name}: {result.config.method}")]
-    pairs = zip(result.examples, encoder.encode(result.examples), strict=True)
-    edges = encoder.config.edges
-    drawn = [draw_keypoints(frame, points, labels=True, edges=edges) for frame, points in pairs]
-    overlay = contact_sheet(drawn)
-    written.append(write_png(folder / OVERLAY, overlay))
+    written.append(_overlay(folder, encoder, result.examples))
     loss = result.config.loss if isinstance(result.config.loss, MintLossConfig) else None
     which = "a held-out video" if result.metrics["validation"] else "a training video"
     written += video_plots(folder, encoder, video, loss=loss, title=f"{folder.name}: {which}")
     if can_write_video():
-        history = list(encoder.encode(video))
+        history, edges = list(encoder.encode(video)), encoder.config.edges
         pictures = (
             draw_trails(frame, history[: t + 1], labels=True, edges=edges) for t, frame in enumerate(video)
         )
         written.append(write_video(folder / KEYPOINT_VIDEO, pictures))
     say(f"pictures: {', '.join(map(str, written))}")
+
+
+def merge_report(result: MergeResult, say: Callable[[str], None] = print) -> None:
+    """Write `overlay.png`, the merged encoder's keypoints on some frames, into its folder."""
+    say(f"picture: {_overlay(result.folder, result.encoder, result.examples)}")
+
+
+def _overlay(folder: Path, encoder: KeypointEncoder, frames: NDArray[np.uint8]) -> Path:
+    edges = encoder.config.edges
+    found = zip(frames, encoder.encode(frames), strict=True)
+    drawn = [draw_keypoints(frame, points, labels=True, edges=edges) for frame, points in found]
+    return write_png(folder / OVERLAY, contact_sheet(drawn))

@@ -412,7 +412,7 @@ def test_other_pt_files_are_refused(tmp_path: Path) -> None:
 
 
 def test_shipped_encoders_load() -> None:
-    keypoints = {"magical": 25, "magical-dense": 25, "magical-tracking": 40}
+    keypoints = {"magical": 25, "magical-dense": 25, "magical-tracking": 48}
     assert set(shipped_encoders()) == set(keypoints)
     for name in keypoints:
         assert load_encoder(name).config.num_keypoints == keypoints[name]
