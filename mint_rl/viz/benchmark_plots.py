@@ -52,7 +52,10 @@ def _plot_scores(groups: Sequence[tuple[str, Sequence[Row]]], labels: Sequence[s
     """One panel a task: variants along x, policies side by side."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9.0, 2.7 * len(groups) + 0.5), layout="constrained")
+    shown = list(dict.fromkeys(row.label for _, rows in groups for row in rows))
+    lines = math.ceil(len(shown) / legend_columns(shown))
+    # The legend's lines come on top: a long one would leave no height to the panels.
+    figure = Figure(figsize=(9.0, 2.7 * len(groups) + 0.2 + 0.19 * lines), layout="constrained")
     panels = figure.subplots(len(groups), 1, squeeze=False)[:, 0]
     for axis, (task, rows) in zip(panels, groups, strict=True):
         variants = list(dict.fromkeys(variant for row in rows for variant in row.scores))
