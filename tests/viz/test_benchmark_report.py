@@ -9,6 +9,7 @@ import re
 import shlex
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -19,7 +20,7 @@ from mint_rl.errors import UserError
 from mint_rl.training.benchmark_grid import Method
 from mint_rl.training.benchmark_scores import collect
 from mint_rl.training.statistics import Estimate
-from mint_rl.viz.benchmark_plots import mark_of
+from mint_rl.viz.benchmark_plots import _plot_scores, mark_of
 from mint_rl.viz.benchmark_report import benchmark_report
 from mint_rl.viz.benchmark_tables import Entry, Table, interval_text, latex, markdown, tables
 from tests.training.benchmark_stub import fill
@@ -299,3 +300,15 @@ def test_bad_input_is_one_sentence(
 
 def test_no_two_policies_share_a_mark() -> None:
     assert len({mark_of(number) for number in range(72)}) == 72
+
+
+def test_a_long_legend_leaves_height_to_the_panels() -> None:
+    def row(number: int) -> SimpleNamespace:
+        label = f"interaction {number} with settings that make long words, magical:descriptors=crops12"
+        return SimpleNamespace(label=label, scores={"Demo": None}, estimate=lambda variant: None)
+
+    rows = [row(number) for number in range(40)]
+    figure = _plot_scores([("MakeLine", rows)], [row.label for row in rows])  # type: ignore[list-item]
+    figure.canvas.draw()
+    height = figure.axes[0].get_position().height * figure.get_figheight()
+    assert height > 1.8  # inches
