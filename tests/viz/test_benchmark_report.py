@@ -309,6 +309,6 @@ def test_a_long_legend_leaves_height_to_the_panels() -> None:
 
     rows = [row(number) for number in range(40)]
     figure = _plot_scores([("MakeLine", rows)], [row.label for row in rows])  # type: ignore[list-item]
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     height = figure.axes[0].get_position().height * figure.get_figheight()
     assert height > 1.8  # inches
