@@ -307,7 +307,7 @@ def test_a_long_legend_leaves_height_to_the_panels() -> None:
         label = f"interaction {number} with settings that make long words, magical:descriptors=crops12"
         return SimpleNamespace(label=label, scores={"Demo": None}, estimate=lambda variant: None)
 
-    rows = [row(number) for number in range(40)]
+    rows = [row(number) for number in range(10)]
     figure = _plot_scores([("MakeLine", rows)], [row.label for row in rows])  # type: ignore[list-item]
     figure.draw_without_rendering()
     height = figure.axes[0].get_position().height * figure.get_figheight()
