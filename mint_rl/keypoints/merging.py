@@ -17,7 +17,8 @@ from torch import Tensor
 
 from mint_rl.errors import UserError
 from mint_rl.keypoints.encoder import KeypointEncoder
-from mint_rl.keypoints.heatmaps import gaussian, heatmap
+from mint_rl.keypoints.heatmaps import to_pixels
+from mint_rl.keypoints.mint import MintLossConfig, aggregated_mask
 
 _LAST = 15  # index of the network's last convolution, which makes a feature map for each keypoint
 # What encoders must have in common to stand side by side, beside their number of keypoints.
@@ -75,19 +76,14 @@ def check_alike(encoders: Sequence[KeypointEncoder]) -> None:
                 )
 
 
-def covered(
-    keypoints: Tensor, size: tuple[int, int], sigma: float = 8.0, tau: float = 0.15, eta: float = 3.5
-) -> Tensor:
-    """The part of an image that each keypoint covers: its heatmap (`heatmaps`), 0 where it is not active.
+def covered(keypoints: Tensor, size: tuple[int, int], config: MintLossConfig) -> Tensor:
+    """The part of an image that each keypoint covers: the mask of it alone, 0 where it is not active.
 
-    keypoints: (T, K, 3) x, y, status. size: height and width of the image, in pixels, in which σ is too.
-    Returns (T, K, H, W) in [0, 1].
+    keypoints: (T, K, 3) x, y, status. size: height and width of the image, in pixels, in which the σ of
+    `config` is too. Returns (T, K, H, W) in [0, 1].
     """
-    height, width = size
-    columns = gaussian((torch.arange(width) - keypoints[..., 0:1] * (width - 1)) ** 2, sigma)
-    rows = gaussian((torch.arange(height) - keypoints[..., 1:2] * (height - 1)) ** 2, sigma)
-    heat = heatmap(rows[..., :, None] * columns[..., None, :], tau, eta)
-    return heat * (keypoints[..., 2, None, None] > 0.5)
+    pixels, active = to_pixels(keypoints[..., :2], *size), (keypoints[..., 2] > 0.5).float()
+    return aggregated_mask(pixels[..., None, :], active[..., None], *size, config)
 
 
 def choose_keypoints(

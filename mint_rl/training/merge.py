@@ -13,25 +13,24 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.nn import functional
 
 from mint_rl.data.videos import VideoConfig, open_videos
-from mint_rl.data.videos.video_set import Video
 from mint_rl.errors import UserError
 from mint_rl.files import writable_folder, write_text
 from mint_rl.keypoints.encoder import KeypointEncoder
 from mint_rl.keypoints.encoder_files import CONFIG_FILE
-from mint_rl.keypoints.gate import entropy_image
 from mint_rl.keypoints.inference_settings import load_with_settings
 from mint_rl.keypoints.merging import check_alike, choose_keypoints, covered, merge
+from mint_rl.keypoints.mint import MintLossConfig
 from mint_rl.keypoints.resize import resize_frames
 from mint_rl.options import option
+from mint_rl.training.entropy_images import entropy_images
+from mint_rl.training.pretrain_data import record_rollouts, spread_frames
 from mint_rl.training.threads import cpu_threads
 
 MERGE_FILE = "merge.json"
 _HALF = 2  # the choice looks at images of half the side, for a quarter of the memory
-_SIGMA = 8.0  # of the heatmaps, in pixels of the whole image: MINT's
 
 
 @dataclass
@@ -84,31 +83,36 @@ def merge_runs(config: MergeConfig, say: Callable[[str], None] = print) -> Merge
         )
     encoders = [load_with_settings(word) for word in config.encoders]
     check_alike(encoders)
-    keep = _keep(config, encoders)
+    first, keep = encoders[0].config, _keep(config, encoders)
     folder = Path(config.out)
     if (folder / CONFIG_FILE).exists() and not config.overwrite:
         raise UserError(f"'{folder}' holds an encoder: choose another --out, or pass overwrite=true")
     writable_folder(folder)
     try:
-        videos = _videos(config, say)
+        recorded = not config.data
+        videos = record_rollouts(config.rollouts, config.seed, say) if recorded else open_videos(config, say)
     except UserError:
         with suppress(OSError):  # there was something in it before
             folder.rmdir()
         raise
     with cpu_threads(1):
-        frames = resize_frames(_spread(videos, config.looked_at), encoders[0].config.image_size)
+        number = min(config.looked_at, videos.num_frames)
+        frames = resize_frames(spread_frames(videos.videos, number), first.image_size)
         keypoints = torch.from_numpy(np.concatenate([encoder.encode(frames) for encoder in encoders], 1))
-        entropy = _entropy(frames, encoders[0])
+        (images,) = entropy_images([frames], first.preprocessing, first.region)
+        entropy = functional.avg_pool2d(torch.from_numpy(images[:])[:, None], _HALF)[:, 0]
         size = (entropy.shape[1], entropy.shape[2])
-        kept, shares = choose_keypoints(
-            covered(keypoints, size, _SIGMA / _HALF), entropy, len(encoders), keep
-        )
+        cover = covered(keypoints, size, MintLossConfig(sigma=MintLossConfig.sigma / _HALF))
+        kept, shares = choose_keypoints(cover, entropy, len(encoders), keep)
     merged = merge(encoders, kept)
     merged.save_pretrained(folder)
     record: dict[str, Any] = {
         "settings": dataclasses.asdict(config),
         "frames": len(frames),
-        "kept": dict(zip(config.encoders, kept, strict=True)),
+        "kept": [
+            {"encoder": word, "keypoints": numbers}
+            for word, numbers in zip(config.encoders, kept, strict=True)
+        ],
         "covered": [round(float(share), 4) for share in shares],
     }
     write_text(folder / MERGE_FILE, json.dumps(record, indent=2) + "\n")
@@ -117,8 +121,7 @@ def merge_runs(config: MergeConfig, say: Callable[[str], None] = print) -> Merge
         f"them {shares[max(keep // 2 - 1, 0)]:.1%}"
     )
     say(f"the encoder is in '{folder}'")
-    chosen = np.linspace(0, len(frames) - 1, 8).round().astype(int)
-    return MergeResult(folder, merged, kept, frames[chosen])
+    return MergeResult(folder, merged, kept, spread_frames([frames], 8))
 
 
 def _keep(config: MergeConfig, encoders: Sequence[KeypointEncoder]) -> int:
@@ -130,27 +133,3 @@ def _keep(config: MergeConfig, encoders: Sequence[KeypointEncoder]) -> int:
             f"{number * each}, got {keep}"
         )
     return keep
-
-
-def _videos(config: MergeConfig, say: Callable[[str], None]) -> Sequence[Video]:
-    if config.data:
-        return open_videos(config, say).videos
-    from mint_rl.envs.magical.recording import collect_frames
-
-    say("recording rollouts of the eight MAGICAL tasks")
-    return list(collect_frames(config.rollouts, config.seed))
-
-
-def _spread(videos: Sequence[Video], number: int) -> NDArray[np.uint8]:
-    """So many frames, evenly over all of the videos: (T, H, W, C)."""
-    places = [(video, time) for video in videos for time in range(len(video))]
-    wanted = np.linspace(0, len(places) - 1, min(number, len(places))).round().astype(int)
-    return np.stack([places[index][0][places[index][1]] for index in wanted])
-
-
-def _entropy(frames: NDArray[np.uint8], encoder: KeypointEncoder) -> Tensor:
-    """Entropy images of half the side."""
-    settings = encoder.config.preprocessing, encoder.config.region
-    starts = range(0, len(frames), 32)  # its preprocessing takes many times the memory of the frames
-    parts = [entropy_image(torch.from_numpy(frames[start : start + 32]), *settings) for start in starts]
-    return functional.avg_pool2d(torch.cat(parts)[:, None], _HALF)[:, 0]

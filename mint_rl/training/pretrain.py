@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mint_rl.data.videos.video_set import Video
 from mint_rl.errors import UserError
 from mint_rl.files import new_folder, writable_folder, write_text
 from mint_rl.keypoints.encoder import KeypointEncoder
@@ -25,7 +24,7 @@ from mint_rl.keypoints.encoder_files import read_json_object
 from mint_rl.keypoints.gate import choose_gate
 from mint_rl.training.pose_priors import prior_of, with_prior
 from mint_rl.training.pretrain_config import PretrainConfig
-from mint_rl.training.pretrain_data import load_videos, split_videos
+from mint_rl.training.pretrain_data import load_videos, split_videos, spread_frames
 from mint_rl.training.pretrain_loop import (
     SNAPSHOT_FOLDER,
     Callback,
@@ -41,6 +40,7 @@ __all__ = ["PretrainConfig", "PretrainResult", "pretrain"]
 
 CONFIG_FILE = "pretrain.json"
 METRICS_FILE = "metrics.json"
+_EXAMPLES = 8
 _EXAMPLE_FRAMES = 240
 
 
@@ -162,16 +162,9 @@ def _pretrain(
         interrupted=interrupted,
         warnings=metrics["warnings"],
         metrics=metrics,
-        examples=_examples(shown),
+        examples=spread_frames(shown, _EXAMPLES),
         example_video=np.array(max(shown, key=len)[:_EXAMPLE_FRAMES]),
     )
-
-
-def _examples(videos: Sequence[Video], count: int = 8) -> NDArray[np.uint8]:
-    """Frames spread evenly over the videos and over time."""
-    frames = [(video, step) for video in range(len(videos)) for step in range(len(videos[video]))]
-    chosen = np.linspace(0, len(frames) - 1, count).round().astype(int)
-    return np.stack([videos[video][step] for video, step in (frames[i] for i in chosen)])
 
 
 def _gate(config: PretrainConfig, pairs: VideoPairs, size: int) -> float | None:

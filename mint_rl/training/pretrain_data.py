@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mint_rl.data.videos import VideoConfig, VideoSet, open_videos
+from mint_rl.data.videos.video_set import Video
 from mint_rl.errors import UserError
 from mint_rl.training.pretrain_config import PretrainConfig
 
 if TYPE_CHECKING:
     import gymnasium as gym
 
-Video = TypeVar("Video")
+Item = TypeVar("Item")
 
 FRAMES_FOLDER = "frames"  # of the run folder: what was collected of an environment
 EXPLORER = "explorer"  # the behaviour in MAGICAL that moves whatever there is
@@ -34,13 +35,25 @@ def load_videos(config: PretrainConfig, folder: Path, say: Callable[[str], None]
         return _frames_of_env(config, folder / FRAMES_FOLDER, say)
     if config.data:
         return open_videos(config, say)
+    return record_rollouts(config.rollouts, config.seed, say)
+
+
+def record_rollouts(rollouts: int, seed: int, say: Callable[[str], None]) -> VideoSet:
+    """What encoders are made on where no videos are given: so many rollouts of each of MAGICAL's tasks."""
     from mint_rl.envs.magical.recording import collect_frames
 
     say("recording rollouts of the eight MAGICAL tasks")
     recorded = VideoSet()
-    for number, video in enumerate(collect_frames(config.rollouts, config.seed)):
+    for number, video in enumerate(collect_frames(rollouts, seed)):
         recorded.add(f"rollout {number}", video)
     return recorded
+
+
+def spread_frames(videos: Sequence[Video], count: int) -> NDArray[np.uint8]:
+    """Frames spread evenly over the videos and over time: (count, H, W, C); of few, some come twice."""
+    frames = [(video, step) for video in range(len(videos)) for step in range(len(videos[video]))]
+    chosen = np.linspace(0, len(frames) - 1, count).round().astype(int)
+    return np.stack([videos[video][step] for video, step in (frames[i] for i in chosen)])
 
 
 def _frames_of_env(config: PretrainConfig, folder: Path, say: Callable[[str], None]) -> VideoSet:
@@ -106,7 +119,7 @@ def _explorer(env: gym.Env[Any, Any], config: PretrainConfig) -> Callable[[Any],
     return lambda seen: explorer(world.state())
 
 
-def split_videos(videos: Sequence[Video], share: float, seed: int) -> tuple[list[Video], list[Video]]:
+def split_videos(videos: Sequence[Item], share: float, seed: int) -> tuple[list[Item], list[Item]]:
     """Videos for training and validation: a share of them, drawn by the seed, and never the last one left."""
     held_out = min(math.ceil(share * len(videos)), len(videos) - 1)
     order = np.random.default_rng(seed).permutation(len(videos))

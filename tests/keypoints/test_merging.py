@@ -16,6 +16,7 @@ from mint_rl.keypoints.encoder import KeypointEncoder
 from mint_rl.keypoints.encoder_config import EncoderConfig
 from mint_rl.keypoints.heatmaps import heatmap_area
 from mint_rl.keypoints.merging import choose_keypoints, covered, merge
+from mint_rl.keypoints.mint import MintLossConfig
 
 
 def _encoder(seed: int, **settings: object) -> KeypointEncoder:
@@ -70,7 +71,7 @@ def test_its_descriptors_are_those_of_all_trunks(crops: bool, stages: tuple[int,
 
 def test_a_heatmap_covers_its_area() -> None:
     keypoints = torch.tensor([[[0.5, 0.5, 1.0], [0.5, 0.5, 0.0], [0.0, 1.0, 0.9]]])
-    cover = covered(keypoints, (97, 97), sigma=8.0)
+    cover = covered(keypoints, (97, 97), MintLossConfig(sigma=8.0))
     assert cover.shape == (1, 3, 97, 97)
     assert float(cover[0, 0].sum()) == pytest.approx(heatmap_area(8.0, 0.15, 3.5), rel=1e-5)
     assert float(cover[0, 1].sum()) == 0.0

@@ -48,11 +48,11 @@ def test_a_merged_encoder_is_written_and_repeats(runs: list[str], videos: str, t
     assert (out / "overlay.png").stat().st_size > 0
     record = json.loads((out / "merge.json").read_text())
     assert record["frames"] == 6
-    assert list(record["kept"]) == runs
+    assert [part["encoder"] for part in record["kept"]] == runs
     frames = np.random.default_rng(1).integers(0, 256, (2, 48, 48, 3), np.uint8)
     found = merged.encode(frames)
-    for number, (run, kept) in enumerate(record["kept"].items()):
-        expected = KeypointEncoder.from_pretrained(run).encode(frames)[:, kept]
+    for number, part in enumerate(record["kept"]):
+        expected = KeypointEncoder.from_pretrained(part["encoder"]).encode(frames)[:, part["keypoints"]]
         np.testing.assert_allclose(found[:, 2 * number : 2 * number + 2], expected, atol=1e-5)
     covered = record["covered"]
     assert covered == sorted(covered)
@@ -73,7 +73,8 @@ def test_keypoints_that_are_never_active_are_not_kept(videos: str, tmp_path: Pat
     runs = [str(tmp_path / f"seed{seed}") for seed in range(2)]
     out = tmp_path / "merged"
     assert main(["keypoints", "merge", *runs, "--data", videos, "--keep", "4", "--out", str(out)]) == 0
-    assert list(json.loads((out / "merge.json").read_text())["kept"].values()) == [[1, 2], [0, 2]]
+    record = json.loads((out / "merge.json").read_text())
+    assert [part["keypoints"] for part in record["kept"]] == [[1, 2], [0, 2]]
 
 
 @pytest.mark.parametrize(
