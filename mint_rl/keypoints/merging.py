@@ -93,8 +93,9 @@ def choose_keypoints(
 
     cover: (T, K, H, W) in [0, 1] of `covered`, the keypoints of `trunks` encoders one encoder after another.
     entropy: (T, H, W), ≥ 0. keep: how many in all, a multiple of `trunks`, for each gives as many. What is
-    covered together is min(Σh, 1), as in the masked entropy (MINT, section 2.2.1). Greedy choice is within
-    1 − 1/e of the best for such sums (Nemhauser et al., 1978).
+    covered together is min(Σh, 1), as in the masked entropy (MINT, section 2.2.1). Greedy choice covers at
+    least 1 − 1/e of what the best would where one encoder gives all (Nemhauser et al., 1978), and half of it
+    where each gives as many (Fisher et al., 1978).
 
     Returns the numbers kept of each encoder, in ascending order, and the share of the entropy, averaged over
     frames, that was covered after each choice: (keep,).
