@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from mint_rl.keypoints.resize import resize_tensor
-
 if TYPE_CHECKING:
     from mint_rl.keypoints.encoder import KeypointEncoder
 
@@ -25,10 +23,7 @@ def encode_tensor(
     if training:
         encoder.eval()
     try:
-        found = [
-            encoder(resize_tensor(part, encoder.config.image_size), descriptors).to_tensor()
-            for part in torch.split(frames.to(encoder.device), batch_size)
-        ]
+        found = [encoder(part, descriptors).to_tensor() for _, part in encoder.batches(frames, batch_size)]
     finally:
         if training:
             encoder.train()

@@ -41,6 +41,9 @@ class MergeConfig(VideoConfig):
     keep: int | None = option(
         None, "keypoints that are kept, as many of each encoder; none: half of all that there are"
     )
+    tracks: int | None = option(
+        None, "tracks that follow a video's keypoints, as in 32; none: every frame is read for itself"
+    )
     data: list[str] = option(
         [], "videos to choose them on, as of `mint-rl pretrain`; none: rollouts of MAGICAL"
     )
@@ -52,7 +55,7 @@ class MergeConfig(VideoConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, lowest in (("rollouts", 1), ("looked_at", 1), ("seed", 0), ("keep", 1)):
+        for name, lowest in (("rollouts", 1), ("looked_at", 1), ("seed", 0), ("keep", 1), ("tracks", 1)):
             value = getattr(self, name)
             if value is not None and value < lowest:
                 raise UserError(f"the option '{name}' must be at least {lowest}, got {value}")
@@ -105,6 +108,7 @@ def merge_runs(config: MergeConfig, say: Callable[[str], None] = print) -> Merge
         cover = covered(keypoints, size, MintLossConfig(sigma=MintLossConfig.sigma / _HALF))
         kept, shares = choose_keypoints(cover, entropy, len(encoders), keep)
     merged = merge(encoders, kept)
+    merged.config = dataclasses.replace(merged.config, tracks=config.tracks)
     merged.save_pretrained(folder)
     record: dict[str, Any] = {
         "settings": dataclasses.asdict(config),
