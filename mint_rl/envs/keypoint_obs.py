@@ -25,6 +25,10 @@ class KeypointObs(gym.ObservationWrapper[Any, Any, Any], gym.utils.RecordConstru
     `Box((K, 3 + D))`: the encoder's own features, sampled at each keypoint, follow; they are not bounded. A
     policy that has to know how objects are turned needs them.
 
+    An encoder with tracks, such as "magical-tracking", follows its keypoints through an episode: they are
+    what `KeypointEncoder.read_video` gives for the frames since the last `reset`. Any other encoder reads
+    every frame for itself.
+
     Images may have any size, rows or colours first, be grey or colour, single or stacked. Another size than
     the encoder was trained on is resized by area averaging, as in training. The encoder runs in evaluation
     mode; nothing that trains a policy on top of the wrapper can change it.
@@ -96,11 +100,19 @@ class KeypointObs(gym.ObservationWrapper[Any, Any, Any], gym.utils.RecordConstru
         """The frozen encoder."""
         return self.view.encoder
 
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Reset the environment; keypoints of its first observation, where an encoder's tracks begin."""
+        self.view.begin()
+        return super().reset(seed=seed, options=options)
+
     def observation(self, observation: Any) -> Any:
-        """The keypoints of one observation, in the format asked for."""
+        """The keypoints of one observation, in the format asked for: the next of the episode's."""
         view = self.view
         image = self.env.render() if view.options.source == "render" else view.image(observation)
-        return view.formatted(view.keypoints(view.frames([image]))[0], observation, image)
+        keypoints = view.keypoints(view.frames([image]), view.trackers([0]))
+        return view.formatted(keypoints[0], observation, image)
 
 
 def _reference(encoder: str | Path | KeypointEncoder) -> str:

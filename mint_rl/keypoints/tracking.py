@@ -120,6 +120,7 @@ class Tracker:
         return _squared(places, points) < self.reach**2
 
 
+@torch.no_grad()
 def follow(
     encoder: KeypointEncoder,
     frames: NDArray[np.uint8] | torch.Tensor,

@@ -116,7 +116,7 @@ class Encoding:
     ) -> tuple[NDArray[np.float32], float]:
         clock = time.process_time()
         parts = [
-            self.encoder.encode(change.apply(images), descriptors=self.descriptors) for change in changes
+            self.encoder.read_video(change.apply(images), descriptors=self.descriptors) for change in changes
         ]
         return np.concatenate(parts), time.process_time() - clock
 
