@@ -17,8 +17,8 @@ In each frame, one after another:
 - Where something is found out of reach of every track, a track begins, most companions first: a keypoint
   needs one more within half the reach, a second peak two.
 
-A new track takes the lowest number that is free. So numbers mean something within a video, and nothing across
-videos: for policies that learn what each keypoint is, keypoints without memory are the better ones.
+A new track takes the lowest number that no track has or just had. So numbers mean something within a video,
+and nothing across videos: for policies that learn what each keypoint is, keypoints without memory are better.
 """
 
 from __future__ import annotations
@@ -68,10 +68,12 @@ class Tracker:
         maps = len(found) // 2
         active = found[:, 2] > 0.5
         points, first = found[active, :2], np.flatnonzero(active) < maps
+        taken = self.alive.copy()
         if self.alive.any():
             self._move(found[:maps, :2], active[:maps])
             self._settle(points)
-        self._begin(points, first)
+        # A number is free again in the next frame, so that one track is never taken for the other.
+        self._begin(points, first, ~taken & ~self.alive)
         self._before = found[:maps, :2].copy(), active[:maps].copy()
         return np.column_stack([self.places, self.alive.astype(np.float32)])
 
@@ -102,17 +104,18 @@ class Tracker:
         self._lost[tracks] = np.where(own_number > 0, 0, self._lost[tracks] + 1)
         self.alive[tracks] = self._lost[tracks] <= _LOST
 
-    def _begin(self, points: NDArray[np.float32], first: NDArray[np.bool_]) -> None:
-        """Begin tracks where something was found that no track reaches."""
+    def _begin(self, points: NDArray[np.float32], first: NDArray[np.bool_], free: NDArray[np.bool_]) -> None:
+        """Begin tracks, under numbers that are free, where something was found that no track reaches."""
         if not len(points):
             return
         together = _squared(points, points) < (self.reach / 2) ** 2  # each is its own companion too
         open_ = together.sum(1) > np.where(first, *_COMPANIONS)
         if self.alive.any():
             open_ &= ~self._near(self.places[self.alive], points).any(0)
-        while open_.any() and not self.alive.all():
+        for track in np.flatnonzero(free).tolist():
+            if not open_.any():
+                break
             best = int(np.where(open_, together @ open_.astype(int), 0).argmax())
-            track = int(self.alive.argmin())
             self.places[track], self.alive[track], self._lost[track] = points[best], True, 0
             open_ &= ~self._near(points[best][None], points)[0]
 

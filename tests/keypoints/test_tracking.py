@@ -103,6 +103,19 @@ def test_numbers_are_the_lowest_that_are_free_and_there_are_no_more() -> None:
     assert _alive(tracks) == [(0.1, 0.1), (0.5, 0.5)]
 
 
+def test_a_number_rests_for_a_frame() -> None:
+    """A track ends in the frame in which another begins: that one has another number, or waits for this."""
+    nothing, here, there = _found([], []), _found([(0.2, 0.2)] * 2, []), _found([(0.8, 0.8)] * 2, [])
+    for tracks, wanted in ((2, [(0.8, 0.8)]), (1, [])):
+        tracker = Tracker(tracks, REACH)
+        for found in (here, nothing, nothing, nothing):
+            assert _alive(tracker.step(found)) == [(0.2, 0.2)]
+        last = tracker.step(there)
+        assert last[0, 2] == 0
+        assert _alive(last) == wanted
+        assert _alive(tracker.step(there)) == [(0.8, 0.8)]
+
+
 def _encoder(**settings: object) -> KeypointEncoder:
     torch.manual_seed(3)
     config = EncoderConfig(num_keypoints=8, image_size=(48, 48), gamma=GAMMA, window=0.2, **settings)  # type: ignore[arg-type]
