@@ -114,7 +114,7 @@ def main() -> None:
     for task in (task for task in TASKS if options.variant in VARIANTS[task]):
         rows: dict[str, list[VideoMetrics]] = {}
         for video in masked_episodes(f"{task}-{options.variant}", options.episodes, SEED):
-            parts = [encoder.candidates(part) for _, part in encoder.batches(video.frames, 8)]
+            parts = [encoder.candidates(part)[0] for _, part in encoder.batches(video.frames, 8)]
             found = torch.cat(parts).numpy()
             read = {"frame by frame": found[:, : found.shape[1] // 2]}
             for name, make in VARIATIONS.items():

@@ -98,7 +98,7 @@ class KeypointView:
         if self.tracked and self.layout.frames is not None:
             raise UserError(
                 f"'{owner}' gives stacks of frames, of which tracks would see each several times: stack "
-                "after KeypointObs, or choose an encoder without tracks"
+                "after KeypointObs, or read frames for themselves, as with 'magical-tracking:tracks=none'"
             )
         height, width = self.encoder.config.image_size
         if abs(self.layout.size[1] / self.layout.size[0] * height / width - 1) > 0.01:
@@ -200,14 +200,15 @@ def check_renders(env: gym.Env[Any, Any] | gym.vector.VectorEnv) -> None:
 
 
 def _load(encoder: str | Path | KeypointEncoder, device: str | None) -> KeypointEncoder:
-    from mint_rl.keypoints.pretrained import load_encoder  # imports torch
+    from mint_rl.keypoints.inference_settings import load_with_settings  # imports torch
+    from mint_rl.keypoints.pretrained import load_encoder
 
     if encoder == UNSAVED:
         raise UserError(
             "this specification was made with a KeypointEncoder object, which it cannot hold: call "
             "encoder.save_pretrained(folder) and wrap with KeypointObs(env, encoder=folder)"
         )
-    loaded = load_encoder(encoder)
+    loaded = load_with_settings(encoder) if isinstance(encoder, str) else load_encoder(encoder)
     if device is None:
         return loaded
     try:

@@ -163,22 +163,27 @@ class KeypointEncoder(nn.Module):
         return Keypoints(coordinates, status, peaks, sampled), stages
 
     @torch.no_grad()
-    def candidates(self, frames: Tensor) -> Tensor:
-        """What there is to follow in uint8 frames (N, H, W, C): the keypoints, then their maps' second peaks.
+    def candidates(self, frames: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """What there is to follow: keypoints, then their maps' second peaks; and the stages' feature maps.
 
-        Returns (N, 2K, 3) x, y and status, gate included.
+        frames: uint8 (N, H, W, C) of the configured size. Returns (N, 2K, 3) x, y and status, gate included.
         """
-        with self._evaluating():
-            maps = self._maps(self.normalise(frames))[-1].float()
+        with self.evaluating():
+            stages = self._maps(self.normalise(frames))
+        maps = stages[-1].float()
         first, peaks = soft_argmax(maps, self.config.window, self.config.heatmap)
         second, heights = second_peaks(maps, APART * self.config.reach)
         places, status = torch.cat([first, second], 1), self._above_gamma(torch.cat([peaks, heights], 1))
-        return torch.cat([places, self._gated(status, frames, places)[..., None]], 2)
+        return torch.cat([places, self._gated(status, frames, places)[..., None]], 2), stages
 
-    def describe(self, frames: Tensor, coordinates: Tensor) -> Tensor:
-        """Descriptors of any places: uint8 frames (N, H, W, C), coordinates (N, P, 2) → (N, P, D)."""
+    def describe(self, frames: Tensor, coordinates: Tensor, stages: list[Tensor] | None = None) -> Tensor:
+        """Descriptors of any places: uint8 frames (N, H, W, C), coordinates (N, P, 2) → (N, P, D).
+
+        stages: the feature maps of these frames, where they are at hand.
+        """
         planes = self.normalise(frames)
-        stages = [] if self.config.descriptor_crops else self._maps(planes)
+        if stages is None:
+            stages = [] if self.config.descriptor_crops else self._maps(planes)
         return self._descriptors(planes, stages, coordinates)
 
     @torch.no_grad()
@@ -193,8 +198,8 @@ class KeypointEncoder(nn.Module):
         width = 3 + (self.descriptor_dim if descriptors else 0)
         number = len(frames) if np.ndim(frames) == 4 else 1
         result = np.empty((number, self.num_keypoints, width), np.float32)
-        with self._evaluating():
-            for start, part in self.batches(frames, batch_size):
+        with self.evaluating():
+            for start, part in self.batches(np.asarray(frames), batch_size):
                 result[start : start + batch_size] = self(part, descriptors).to_tensor().cpu().numpy()
         return result[0] if np.ndim(frames) == 3 else result
 
@@ -207,6 +212,8 @@ class KeypointEncoder(nn.Module):
         that a video can be read in parts; none: these are the first. Returns float32 (T, num_video_keypoints,
         3[+D]). Raises `UserError` for other frames.
         """
+        if np.ndim(frames) != 4:
+            raise UserError(f"a video has frames of shape (T, H, W, C), not {np.shape(frames)}")
         if self.config.tracks is None:
             return self.encode(frames, descriptors)
         return follow(self, frames, [tracker or self.tracker()] * len(frames), descriptors)
@@ -218,9 +225,12 @@ class KeypointEncoder(nn.Module):
     def batches(self, frames: NDArray[np.uint8] | Tensor, batch_size: int) -> Iterator[tuple[int, Tensor]]:
         """Frames (N, H, W, C) of any size as the network takes them, with the number of each batch's first.
 
-        Raises `UserError` for an array of another kind.
+        Raises `UserError` for anything else.
         """
         if isinstance(frames, Tensor):
+            channels = self.config.in_channels
+            if frames.ndim != 4 or frames.shape[-1] != channels or frames.dtype != torch.uint8:
+                raise _no_frames(frames.dtype, tuple(frames.shape), channels)
             for start, part in enumerate(torch.split(frames.to(self.device), batch_size)):
                 yield start * batch_size, resize_tensor(part, self.config.image_size)
             return
@@ -245,7 +255,9 @@ class KeypointEncoder(nn.Module):
         Needs the extra "hub" and a login there (`hf auth login`). Raises `UserError` where it fails.
         """
         height, width = self.config.image_size
-        description = f"{self.num_keypoints} keypoints of {height}×{width} frames, learned without labels."
+        description = (
+            f"{self.num_video_keypoints} keypoints of {height}×{width} frames, learned without labels."
+        )
         code = f'from mint_rl import KeypointObs\n\nenv = KeypointObs(env, encoder="{hub_id}")'
         return push(self.save_pretrained, hub_id, description, code, private, message)
 
@@ -286,7 +298,8 @@ class KeypointEncoder(nn.Module):
         return torch.cat([features[number - 1] for number in wanted], 1).view(*coordinates.shape[:2], -1)
 
     @contextmanager
-    def _evaluating(self) -> Iterator[None]:
+    def evaluating(self) -> Iterator[None]:
+        """In evaluation mode for as long as this lasts."""
         training = self.training
         if training:  # walking over the layers would cost a twentieth of the time of a frame
             self.eval()
@@ -317,11 +330,15 @@ _WIDTHS = (1, 1, 2, 2, 1)  # channels of the stages, in those of the first; the 
 def _as_batch(frames: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
     array = np.asarray(frames)
     if array.ndim not in (3, 4) or array.shape[-1] != channels or array.dtype != np.uint8:
-        raise UserError(
-            f"an encoder reads uint8 frames of shape (N, height, width, {channels}) or (height, width, "
-            f"{channels}), not {array.dtype} of shape {array.shape}"
-        )
+        raise _no_frames(array.dtype, array.shape, channels)
     batch = array[None] if array.ndim == 3 else array
     if 0 in batch.shape[1:]:
         raise UserError(f"an encoder cannot read frames of shape {array.shape}: a side is 0")
     return np.ascontiguousarray(batch)
+
+
+def _no_frames(dtype: object, shape: tuple[int, ...], channels: int) -> UserError:
+    return UserError(
+        f"an encoder reads uint8 frames of shape (N, height, width, {channels}) or (height, width, "
+        f"{channels}), not {dtype} of shape {shape}"
+    )

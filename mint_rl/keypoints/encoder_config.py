@@ -124,6 +124,10 @@ class EncoderConfig:
                 "encoder setting tracks needs a network of convolutions whose status is peak: tracks begin "
                 "and end with what is active"
             )
+        if self.tracks is not None and self.edges:
+            raise UserError(
+                "encoder setting edges joins keypoints by their numbers, which tracks do not have"
+            )
         self._check_descriptors()
         if min(self.image_size) < 12:
             raise UserError(f"encoder setting image_size is {self.image_size}; images need 12 pixels a side")

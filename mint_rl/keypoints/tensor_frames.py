@@ -19,12 +19,6 @@ def encode_tensor(
 
     The result lies where the encoder is; nothing passes through the CPU on the way.
     """
-    training = encoder.training
-    if training:
-        encoder.eval()
-    try:
+    with encoder.evaluating():
         found = [encoder(part, descriptors).to_tensor() for _, part in encoder.batches(frames, batch_size)]
-    finally:
-        if training:
-            encoder.train()
     return torch.cat(found)

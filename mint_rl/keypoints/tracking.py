@@ -54,12 +54,6 @@ class Tracker:
         self._lost = np.zeros(tracks, int)  # frames since something was found
         self._before: tuple[NDArray[np.float32], NDArray[np.bool_]] | None = None
 
-    def restart(self) -> None:
-        """Forget all tracks: what comes next is the first frame of a video."""
-        self.places[:] = 0.5
-        self.alive[:] = False
-        self._before = None
-
     def step(self, found: NDArray[np.float32]) -> NDArray[np.float32]:
         """What the next frame leaves: x, y in [0, 1] and status, 1 or 0, of every track (tracks, 3).
 
@@ -138,14 +132,16 @@ def follow(
     """
     width = 3 + (encoder.descriptor_dim if descriptors else 0)
     parts = [np.empty((0, encoder.num_video_keypoints, width), np.float32)]
-    for start, part in encoder.batches(frames, batch_size):
-        found = encoder.candidates(part).cpu().numpy()
-        chosen = trackers[start : start + len(part)]
-        tracks = np.stack([tracker.step(one) for tracker, one in zip(chosen, found, strict=True)])
-        if descriptors:
-            places = torch.from_numpy(tracks[..., :2].copy()).to(encoder.device)
-            tracks = np.concatenate([tracks, encoder.describe(part, places).cpu().numpy()], 2)
-        parts.append(tracks)
+    with encoder.evaluating():
+        for start, part in encoder.batches(frames, batch_size):
+            found, stages = encoder.candidates(part)
+            chosen = zip(trackers[start : start + len(part)], found.cpu().numpy(), strict=True)
+            tracks = np.array([tracker.step(one) for tracker, one in chosen], np.float32)
+            tracks = tracks.reshape(-1, encoder.num_video_keypoints, 3)  # also where there are no frames
+            if descriptors:
+                places = torch.from_numpy(tracks[..., :2].copy()).to(encoder.device)
+                tracks = np.concatenate([tracks, encoder.describe(part, places, stages).cpu().numpy()], 2)
+            parts.append(tracks)
     return np.concatenate(parts)
 
 

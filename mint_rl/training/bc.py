@@ -12,7 +12,7 @@ from typing import Any
 from mint_rl.envs.magical.names import env_id, parse_env_id
 from mint_rl.errors import UserError
 from mint_rl.files import new_folder, writable_folder, write_text
-from mint_rl.keypoints.inference_settings import load_with_settings, source_of
+from mint_rl.keypoints.inference_settings import load_with_settings
 from mint_rl.policies.base import ImitationPolicy
 from mint_rl.policies.checkpoint import save_policy
 from mint_rl.policies.cnn import CNNConfig
@@ -83,7 +83,7 @@ def _behaviour_cloning(
     if encoder is not None and encoder.config.tracks is not None and config.finetune_encoder:
         raise UserError(
             f"the encoder '{config.encoder}' has tracks, through which nothing is learned: fine-tune it "
-            f"without them, as {source_of(config.encoder)}:tracks=none"
+            "without them, with the setting tracks=none"
         )
     with timed(seconds, "demonstrations"):
         given = given_demonstrations(config, say)

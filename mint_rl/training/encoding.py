@@ -132,7 +132,10 @@ class Encoding:
 
 def fingerprint(encoder: KeypointEncoder) -> str:
     """A digest of an encoder's settings and weights."""
-    digest = hashlib.sha256(json.dumps(encoder.config.to_dict()).encode())
+    settings = encoder.config.to_dict()
+    if encoder.config.tracks is None:  # as before there were tracks
+        settings = {name: value for name, value in settings.items() if name not in ("tracks", "reach")}
+    digest = hashlib.sha256(json.dumps(settings).encode())
     for name, tensor in encoder.state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())

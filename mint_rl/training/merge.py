@@ -86,7 +86,8 @@ def merge_runs(config: MergeConfig, say: Callable[[str], None] = print) -> Merge
         )
     encoders = [load_with_settings(word) for word in config.encoders]
     check_alike(encoders)
-    first, keep = encoders[0].config, _keep(config, encoders)
+    keep = _keep(config, encoders)
+    first = encoders[0].config = dataclasses.replace(encoders[0].config, tracks=config.tracks)
     folder = Path(config.out)
     if (folder / CONFIG_FILE).exists() and not config.overwrite:
         raise UserError(f"'{folder}' holds an encoder: choose another --out, or pass overwrite=true")
@@ -108,7 +109,6 @@ def merge_runs(config: MergeConfig, say: Callable[[str], None] = print) -> Merge
         cover = covered(keypoints, size, MintLossConfig(sigma=MintLossConfig.sigma / _HALF))
         kept, shares = choose_keypoints(cover, entropy, len(encoders), keep)
     merged = merge(encoders, kept)
-    merged.config = dataclasses.replace(merged.config, tracks=config.tracks)
     merged.save_pretrained(folder)
     record: dict[str, Any] = {
         "settings": dataclasses.asdict(config),

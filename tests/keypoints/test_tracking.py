@@ -92,9 +92,6 @@ def test_a_track_ends_after_three_frames_of_nothing() -> None:
     tracker.step(_found([(0.5, 0.5), (0.5, 0.5)], []))
     nothing = _found([], [])
     assert [len(_alive(tracker.step(nothing))) for _ in range(5)] == [1, 1, 1, 0, 0]
-    tracker.step(_found([(0.2, 0.2), (0.2, 0.2)], []))
-    tracker.restart()
-    assert not tracker.alive.any()
 
 
 def test_numbers_are_the_lowest_that_are_free_and_there_are_no_more() -> None:
@@ -160,6 +157,25 @@ def test_two_videos_at_once_and_tensors() -> None:
     np.testing.assert_allclose(together[:, 1], encoder.read_video(other), rtol=0, atol=1e-5)
 
 
+def test_training_mode_changes_nothing() -> None:
+    encoder, video = _encoder(tracks=5), _video(3)
+    wanted = encoder.read_video(video, descriptors=True)
+    encoder.train()
+    np.testing.assert_array_equal(encoder.read_video(video, descriptors=True), wanted)
+    assert encoder.training
+    np.testing.assert_array_equal(encoder.eval().read_video(video, descriptors=True), wanted)
+
+
+def test_what_is_no_video() -> None:
+    for encoder in (_encoder(tracks=5), _encoder()):
+        with pytest.raises(UserError, match=r"frames of shape \(T, H, W, C\), not \(48, 48, 3\)"):
+            encoder.read_video(_video()[0])
+    with pytest.raises(UserError, match=r"not torch\.float32 of shape"):
+        follow(encoder, torch.zeros(1, 48, 48, 3), [encoder.tracker()])
+    empty = follow(encoder, torch.zeros(0, 48, 48, 3, dtype=torch.uint8), [])
+    assert empty.shape == (0, 8, 3)
+
+
 def test_descriptors_are_those_at_the_tracks() -> None:
     encoder, video = _encoder(tracks=5, descriptor_stages=(1, 3)), _video()
     found = encoder.read_video(video, descriptors=True)
@@ -181,9 +197,9 @@ def test_without_tracks_every_frame_is_read_for_itself(tmp_path: Path) -> None:
 
 def test_the_gate_closes_second_peaks_too() -> None:
     encoder, video = _encoder(tracks=5, gate=10.0), torch.from_numpy(_video(2))
-    assert float(encoder.candidates(video)[..., 2].max()) == 0.0
+    assert float(encoder.candidates(video)[0][..., 2].max()) == 0.0
     encoder.config = dataclasses.replace(encoder.config, gate=None)
-    found = encoder.candidates(video)
+    found = encoder.candidates(video)[0]
     assert found.shape == (2, 16, 3)
     assert min(float(found[:, :8, 2].max()), float(found[:, 8:, 2].max())) > 0.5
     np.testing.assert_allclose(found[:, :8], encoder.encode(video.numpy()), rtol=0, atol=1e-5)
@@ -193,6 +209,7 @@ def test_the_gate_closes_second_peaks_too() -> None:
     ("settings", "says"),
     [
         ({"tracks": 0}, "tracks is 0; it must be 1 or more"),
+        ({"tracks": 4, "edges": ((0, 1),)}, "edges joins keypoints by their numbers"),
         ({"tracks": 4, "status": "always"}, "whose status is peak"),
         ({"tracks": 4, "reach": 0.0}, "reach is 0.0; it must be above 0"),
         ({"reach": "far"}, "must be numbers"),

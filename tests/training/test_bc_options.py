@@ -184,7 +184,9 @@ def test_an_encoder_with_tracks(encoder: str, demos: str, tmp_path: Path) -> Non
     assert policy.observation_space.shape is not None
     assert policy.observation_space.shape[1] == 4
     changed = tiny(f"{encoder}:tracks=4", tmp_path / "x", demos=[demos], finetune_encoder=True)
-    with pytest.raises(UserError, match=r"has tracks, .* fine-tune it without them, as .*:tracks=none"):
+    with pytest.raises(
+        UserError, match=r"has tracks, .* fine-tune it without them, with the setting tracks=none"
+    ):
         behaviour_cloning(changed, say=quiet)
 
 

@@ -97,13 +97,13 @@ def test_tracks_are_what_is_scored() -> None:
     class Swapping(Oracle):
         seen = 0
 
-        def candidates(self, frames: torch.Tensor) -> torch.Tensor:
+        def candidates(self, frames: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
             """Two maps on each square, red ones first in every second frame."""
             found = torch.from_numpy(self.encode(frames.numpy()))[:, [0, 0, 1, 1, 2, 2]]
             odd = (torch.arange(len(found)) + self.seen) % 2 == 1
             self.seen += len(found)
             found[odd] = found[odd][:, [2, 3, 0, 1, 4, 5]]
-            return torch.cat([found, torch.zeros_like(found)], 1)
+            return torch.cat([found, torch.zeros_like(found)], 1), []
 
     config = EncoderConfig(num_keypoints=3, image_size=(40, 40), tracks=3)
     (found,) = evaluate_keypoints({"swaps": Swapping(config)}, [still])

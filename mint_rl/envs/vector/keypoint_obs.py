@@ -91,8 +91,8 @@ class KeypointObs(VectorWrapper):
         frames = self.view.frames(images)
         begun = np.arange(self.num_envs) if mask is None else np.flatnonzero(mask)
         self.view.begin(begun.tolist())
-        self._ended = np.zeros(self.num_envs, bool)
-        if not self.view.tracked or mask is None:
+        self._ended[begun] = False
+        if self._keypoints is None or mask is None:
             keypoints = self.view.keypoints(frames, self.view.trackers(range(self.num_envs)))
         else:  # the others have not gone on, and their tracks have seen these frames
             keypoints = copy.deepcopy(self._keypoints)
@@ -127,14 +127,16 @@ class KeypointObs(VectorWrapper):
         """For the frame of each environment after a step, and for the final ones beside them."""
         both = zip(terminations, truncations, strict=True)
         ended = np.array([bool(one) or bool(other) for one, other in both])
-        mode, everywhere = self.env.metadata.get("autoreset_mode"), range(self.num_envs)
+        mode = self.env.metadata.get("autoreset_mode")
+        everywhere = range(self.num_envs)
         of_final: list[Tracker] = []
-        if mode == AutoresetMode.SAME_STEP:
-            rows = np.flatnonzero(ended).tolist() if _in_single_file(final) else everywhere
-            # A batch of final frames has some of episodes that go on, whose tracks must not see them.
+        if final is not None:
+            shown = [row for row in everywhere if not _in_single_file(final) or final[row] is not None]
+            # Some may be of episodes that go on, whose tracks must not see them.
             of_final = [
-                self.view.trackers([row])[0] if ended[row] else self.encoder.tracker() for row in rows
+                self.view.trackers([row])[0] if ended[row] else self.encoder.tracker() for row in shown
             ]
+        if final is not None or mode == AutoresetMode.SAME_STEP:
             self.view.begin(np.flatnonzero(ended).tolist())
         elif mode != AutoresetMode.DISABLED:
             self.view.begin(np.flatnonzero(self._ended).tolist())

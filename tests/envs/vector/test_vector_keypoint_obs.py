@@ -112,6 +112,22 @@ def test_tracks_in_custom_vector_environments(tracking: KeypointEncoder, tensors
     test_custom_vector_environments(tracking, tensors, final)
 
 
+def test_tracks_of_an_episode_that_ended_before_others_were_reset(tracking: KeypointEncoder) -> None:
+    """Under next-step autoreset a reset of some by a mask is not one of those that have just ended."""
+
+    def play(envs: VectorEnv[Any, Any, Any]) -> list[Any]:
+        seen = [envs.reset(seed=7, options={"reset_mask": np.ones(N, bool)})]
+        seen += [envs.step(np.zeros(N, int))[0] for _ in range(3)]  # the first has ended
+        seen.append(envs.reset(options={"reset_mask": np.array([False, True, False])})[0])
+        return seen + [envs.step(np.ones(N, int))[0] for _ in range(2)]
+
+    alone = [
+        lambda make=make: single.KeypointObs(make(), tracking)  # type: ignore[misc]
+        for make in _functions({})
+    ]
+    assert _close(play(KeypointObs(SyncVectorEnv(_functions({})), tracking)), play(SyncVectorEnv(alone)))
+
+
 def test_tracks_remember(tracking: KeypointEncoder) -> None:
     """Without that, the test above would be about nothing."""
     twin = KeypointObs(SyncVectorEnv(_functions({})), tracking)
