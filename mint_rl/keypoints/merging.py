@@ -32,7 +32,8 @@ def merge(encoders: Sequence[KeypointEncoder], kept: Sequence[Sequence[int]]) ->
     """One frozen encoder whose keypoints are those kept of each of the encoders, one encoder after another.
 
     kept: of each encoder the numbers of its keypoints, as many of each. γ, window, gate, descriptors and
-    tracks are the first one's. Raises `UserError` for encoders that cannot stand side by side (`check_alike`).
+    tracks are the first one's. Raises `UserError` for encoders that cannot stand side by side
+    (`check_alike`).
     """
     check_alike(encoders)
     if len(kept) != len(encoders) or len({len(numbers) for numbers in kept}) != 1 or not kept[0]:
