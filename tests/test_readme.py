@@ -43,7 +43,7 @@ def test_every_make_target_and_every_path_exists() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"^make (\w+)", "\n".join(_blocks("sh")), re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
-    for path in re.findall(r"\((docs/[^)]+)\)", README) + re.findall(
+    for path in re.findall(r"\((docs/[^)#]+)[^)]*\)", README) + re.findall(
         r"`((?:mint_rl|benchmarks)/[^`]*)`", README
     ):
         assert (ROOT / path).exists(), path

@@ -92,6 +92,7 @@ VERBS = {
         (
             "mint-rl keypoints merge runs/seed0 runs/seed1 runs/seed2 --out runs/merged",
             "mint-rl keypoints merge runs/seed0 runs/seed1 --keep 30 --data clips/ --out runs/merged",
+            "mint-rl keypoints merge runs/seed0 runs/seed1 runs/seed2 --tracks 32 --out runs/tracking",
         ),
         _merge,
         config="keypoint_merge",
@@ -101,6 +102,7 @@ VERBS = {
         "film an encoder's keypoints, with trails and identities, on a video or in an environment",
         (
             "mint-rl keypoints video magical MakeLine-TestJitter",
+            "mint-rl keypoints video magical-tracking ClusterColour-TestAll",
             "mint-rl keypoints video runs/encoder holiday.mp4 --frames 300 --size 640",
             "mint-rl keypoints video magical demos/human.hdf5 --videos 3 --inactive",
         ),

@@ -25,6 +25,10 @@ class KeypointObs(gym.ObservationWrapper[Any, Any, Any], gym.utils.RecordConstru
     `Box((K, 3 + D))`: the encoder's own features, sampled at each keypoint, follow; they are not bounded. A
     policy that has to know how objects are turned needs them.
 
+    An encoder with tracks, such as "magical-tracking", follows its keypoints through an episode: they are
+    what `KeypointEncoder.read_video` gives for the frames since the last `reset`, and K is the number of its
+    tracks. Any other encoder reads every frame for itself.
+
     Images may have any size, rows or colours first, be grey or colour, single or stacked. Another size than
     the encoder was trained on is resized by area averaging, as in training. The encoder runs in evaluation
     mode; nothing that trains a policy on top of the wrapper can change it.
@@ -40,9 +44,10 @@ class KeypointObs(gym.ObservationWrapper[Any, Any, Any], gym.utils.RecordConstru
 
     Args:
         env: An environment that observes uint8 images, or that renders them (`source="render"`).
-        encoder: The name of a shipped encoder, a folder written by `KeypointEncoder.save_pretrained`, a hub
-            id, or a `KeypointEncoder`. `env.spec` remembers a name or a folder, so that `gym.make(env.spec)`
-            rebuilds the wrapped environment; an encoder object has to be saved for that.
+        encoder: The name of a shipped encoder, a folder written by `KeypointEncoder.save_pretrained` or a hub
+            id, each perhaps with settings as in "magical:gamma=12", or a `KeypointEncoder`. `env.spec`
+            remembers a name or a folder, so that `gym.make(env.spec)` rebuilds the wrapped environment; an
+            encoder object has to be saved for that.
         descriptors: Append the D features sampled at each keypoint.
         format: "box" is the array alone; "dict" has it as "nodes", a "mask" (K,) of the active keypoints, and
             all that the observation held beside the image; "graph" is a `spaces.Graph` of K nodes without
@@ -90,25 +95,45 @@ class KeypointObs(gym.ObservationWrapper[Any, Any, Any], gym.utils.RecordConstru
             picture = env.render()
         self.view = KeypointView(name_of(env), env.observation_space, picture, encoder, options)
         self.observation_space = self.view.space
+        self._ended = False
 
     @property
     def encoder(self) -> KeypointEncoder:
         """The frozen encoder."""
         return self.view.encoder
 
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Reset the environment; keypoints of its first observation, where an encoder's tracks begin."""
+        self.view.begin()
+        self._ended = False
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Step the environment; keypoints of its observation."""
+        if self._ended:  # and was reset by a wrapper further in
+            self.view.begin()
+        observation, reward, terminated, truncated, info = super().step(action)
+        self._ended = terminated or truncated
+        return observation, reward, terminated, truncated, info
+
     def observation(self, observation: Any) -> Any:
-        """The keypoints of one observation, in the format asked for."""
+        """The keypoints of one observation, in the format asked for: the next of the episode's."""
         view = self.view
         image = self.env.render() if view.options.source == "render" else view.image(observation)
-        return view.formatted(view.keypoints(view.frames([image]))[0], observation, image)
+        keypoints = view.keypoints(view.frames([image]), view.trackers([0]))
+        return view.formatted(keypoints[0], observation, image)
 
 
 def _reference(encoder: str | Path | KeypointEncoder) -> str:
     """What a specification records: a shipped name or a hub id as it is, a folder by its absolute path."""
     from mint_rl.keypoints.encoder_files import shipped_encoders
+    from mint_rl.keypoints.inference_settings import source_of
 
     if not isinstance(encoder, str | Path):
         return UNSAVED
-    if str(encoder) in shipped_encoders() or not Path(encoder).exists():
+    source = source_of(str(encoder))
+    if source in shipped_encoders() or not Path(source).exists():
         return str(encoder)
-    return str(Path(encoder).resolve())
+    return f"{Path(source).resolve()}{str(encoder)[len(source) :]}"

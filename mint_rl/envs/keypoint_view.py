@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from mint_rl.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
     from mint_rl.keypoints.encoder import KeypointEncoder
+    from mint_rl.keypoints.tracking import Tracker
 
 SOURCES = ("observation", "render")
 PIXELS = "pixels"  # the entry that passes the image through, where it had no name of its own
@@ -93,11 +94,17 @@ class KeypointView:
                 f"'{owner}' gives stacks of frames, which format='graph' cannot hold: choose format='box' or "
                 "format='dict', or stack after KeypointObs"
             )
+        self._trackers: dict[int, Tracker] = {}
+        if self.tracked and self.layout.frames is not None:
+            raise UserError(
+                f"'{owner}' gives stacks of frames, of which tracks would see each several times: stack "
+                "after KeypointObs, or read frames for themselves, as with 'magical-tracking:tracks=none'"
+            )
         height, width = self.encoder.config.image_size
         if abs(self.layout.size[1] / self.layout.size[0] * height / width - 1) > 0.01:
             _say_squeezed(owner, self.layout.size, (height, width))
         self.nodes = keypoint_space(
-            self.encoder.num_keypoints,
+            self.encoder.num_video_keypoints,
             self.encoder.descriptor_dim if options.descriptors else 0,
             options.coordinates,
             self.layout.size,
@@ -120,15 +127,40 @@ class KeypointView:
         """Frames (N·T, H, W, C), uint8, of the images of N observations; see `frames_of`."""
         return frames_of(images, self.layout, self.encoder.config.in_channels)
 
-    def keypoints(self, frames: Any) -> Any:
+    def begin(self, videos: Iterable[int] | None = None) -> None:
+        """The next frames of these environments, or of all, begin episodes: their tracks are forgotten."""
+        for video in list(self._trackers) if videos is None else videos:
+            self._trackers.pop(video, None)
+
+    @property
+    def tracked(self) -> bool:
+        """Whether the encoder has tracks, so that it matters which episode a frame is of."""
+        return self.encoder.config.tracks is not None
+
+    def trackers(self, videos: Iterable[int]) -> list[Tracker]:
+        """The trackers of these environments' episodes; none for an encoder without tracks."""
+        if not self.tracked:
+            return []
+        return [self._trackers.setdefault(video, self.encoder.tracker()) for video in videos]
+
+    def keypoints(self, frames: Any, trackers: Sequence[Tracker] = ()) -> Any:
         """Keypoints (N, [T,] K, 3[+D]), float32, of N·T frames, in the coordinates asked for.
 
-        An array for an array; for a PyTorch tensor a tensor, where the encoder is.
+        trackers: as `trackers` gives them, one a frame. An array for an array; for a PyTorch tensor a tensor,
+        where the encoder is.
         """
         descriptors = self.options.descriptors
         batch = _CPU_BATCH if self.encoder.device.type == "cpu" else _GPU_BATCH
-        if isinstance(frames, np.ndarray):
-            found: Any = self.encoder.encode(frames, descriptors, batch)
+        if trackers:
+            from mint_rl.keypoints.tracking import follow
+
+            found: Any = follow(self.encoder, frames, trackers, descriptors, batch)
+            if not isinstance(frames, np.ndarray):
+                import torch
+
+                found = torch.from_numpy(found).to(self.encoder.device)
+        elif isinstance(frames, np.ndarray):
+            found = self.encoder.encode(frames, descriptors, batch)
         else:
             from mint_rl.keypoints.tensor_frames import encode_tensor
 
@@ -168,14 +200,15 @@ def check_renders(env: gym.Env[Any, Any] | gym.vector.VectorEnv) -> None:
 
 
 def _load(encoder: str | Path | KeypointEncoder, device: str | None) -> KeypointEncoder:
-    from mint_rl.keypoints.pretrained import load_encoder  # imports torch
+    from mint_rl.keypoints.inference_settings import load_with_settings  # imports torch
+    from mint_rl.keypoints.pretrained import load_encoder
 
     if encoder == UNSAVED:
         raise UserError(
             "this specification was made with a KeypointEncoder object, which it cannot hold: call "
             "encoder.save_pretrained(folder) and wrap with KeypointObs(env, encoder=folder)"
         )
-    loaded = load_encoder(encoder)
+    loaded = load_with_settings(encoder) if isinstance(encoder, str) else load_encoder(encoder)
     if device is None:
         return loaded
     try:

@@ -11,12 +11,16 @@ Choices worth knowing:
   all are settings of the saved encoder. `encoder.config = replace(encoder.config, gate=None)` sets them.
 - A map that answers to two objects has its expected place between them, on neither. The window keeps the
   expectation near the higher peak. In training it would hide the rest of the map from the gradient.
+- The network reads every frame for itself, and so do `forward` and `encode`. With `tracks` set, `read_video`
+  follows what it finds through a video, with a memory (`tracking`).
 - Descriptors are features of the network's first stages, on a crop around each keypoint (`descriptors`). They
   tell what a place looks like, for instance how an object is turned, which its coordinates do not.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,10 +38,13 @@ from mint_rl.keypoints.encoder_config import EncoderConfig
 from mint_rl.keypoints.encoder_files import encoder_folder, read_config, read_weights, write_encoder
 from mint_rl.keypoints.gate import entropy_at
 from mint_rl.keypoints.heatmaps import to_pixels
-from mint_rl.keypoints.resize import resize_frames
+from mint_rl.keypoints.layers import UnfoldConv2d, as_in_a_batch, block, transposed
+from mint_rl.keypoints.resize import resize_frames, resize_tensor
+from mint_rl.keypoints.second_peaks import second_peaks
 from mint_rl.keypoints.skeleton_network import WIDTHS as SKELETON_WIDTHS
 from mint_rl.keypoints.skeleton_network import SkeletonNetwork
 from mint_rl.keypoints.soft_argmax import soft_argmax
+from mint_rl.keypoints.tracking import APART, Tracker, follow
 
 
 class Keypoints(NamedTuple):
@@ -86,12 +93,12 @@ class KeypointEncoder(nn.Module):
             self.network: nn.Sequential = SkeletonNetwork(self.config.in_channels, keypoints)
             return
         self.network = nn.Sequential(
-            *_block(UnfoldConv2d(self.config.in_channels, width, 5, first, padding=1)),
-            *_block(nn.Conv2d(width, width, 3, second, padding=1, groups=groups)),
-            *_block(nn.Conv2d(width, 2 * width, 3, third, padding=1, groups=groups)),
-            *_block(_transposed(2 * width, 2 * width, up[0], padding, groups)),
-            *_block(_transposed(2 * width, width, up[1], padding, groups)),
-            *_block(_transposed(width, keypoints, up[2], padding, groups)),
+            *block(UnfoldConv2d(self.config.in_channels, width, 5, first, padding=1)),
+            *block(nn.Conv2d(width, width, 3, second, padding=1, groups=groups)),
+            *block(nn.Conv2d(width, 2 * width, 3, third, padding=1, groups=groups)),
+            *block(transposed(2 * width, 2 * width, up[0], padding, groups)),
+            *block(transposed(2 * width, width, up[1], padding, groups)),
+            *block(transposed(width, keypoints, up[2], padding, groups)),
         )
         self.reset_parameters()
 
@@ -99,6 +106,11 @@ class KeypointEncoder(nn.Module):
     def num_keypoints(self) -> int:
         """K."""
         return self.config.num_keypoints
+
+    @property
+    def num_video_keypoints(self) -> int:
+        """How many `read_video` gives: the tracks, or K where there are none."""
+        return self.config.tracks or self.config.num_keypoints
 
     @property
     def descriptor_dim(self) -> int:
@@ -138,23 +150,40 @@ class KeypointEncoder(nn.Module):
         window = None if self.training else self.config.window
         coordinates, peaks = soft_argmax(maps.float(), window, self.config.heatmap)
         if self.config.status == "peak":
-            status = torch.sigmoid(self.config.status_slope * (peaks - self.config.gamma))
+            status = self._above_gamma(peaks)
         elif self.config.status == "magnitude":
             peaks = functional.softplus(maps.float()).mean((2, 3))
             relative = peaks / (peaks.amax(1, keepdim=True) + 1e-6)
             status = (relative * (0.5 / self.config.gamma)).clamp(max=1.0)
         else:
             status = torch.ones_like(peaks)
-        if self.config.gate is not None and not self.training:
-            settings = self.config.preprocessing, self.config.region, self.config.gate_size
-            status = status * (entropy_at(frames, self._pixels(coordinates), *settings) > self.config.gate)
+        if not self.training:
+            status = self._gated(status, frames, coordinates)
         sampled = self._descriptors(planes, stages, coordinates) if descriptors else None
         return Keypoints(coordinates, status, peaks, sampled), stages
 
-    def describe(self, frames: Tensor, coordinates: Tensor) -> Tensor:
-        """Descriptors of any places: uint8 frames (N, H, W, C), coordinates (N, P, 2) → (N, P, D)."""
+    @torch.no_grad()
+    def candidates(self, frames: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """What there is to follow: keypoints, then their maps' second peaks; and the stages' feature maps.
+
+        frames: uint8 (N, H, W, C) of the configured size. Returns (N, 2K, 3) x, y and status, gate included.
+        """
+        with self.evaluating():
+            stages = self._maps(self.normalise(frames))
+        maps = stages[-1].float()
+        first, peaks = soft_argmax(maps, self.config.window, self.config.heatmap)
+        second, heights = second_peaks(maps, APART * self.config.reach)
+        places, status = torch.cat([first, second], 1), self._above_gamma(torch.cat([peaks, heights], 1))
+        return torch.cat([places, self._gated(status, frames, places)[..., None]], 2), stages
+
+    def describe(self, frames: Tensor, coordinates: Tensor, stages: list[Tensor] | None = None) -> Tensor:
+        """Descriptors of any places: uint8 frames (N, H, W, C), coordinates (N, P, 2) → (N, P, D).
+
+        stages: the feature maps of these frames, where they are at hand.
+        """
         planes = self.normalise(frames)
-        stages = [] if self.config.descriptor_crops else self._maps(planes)
+        if stages is None:
+            stages = [] if self.config.descriptor_crops else self._maps(planes)
         return self._descriptors(planes, stages, coordinates)
 
     @torch.no_grad()
@@ -166,21 +195,48 @@ class KeypointEncoder(nn.Module):
         frames: uint8 (N, H, W, C) or (H, W, C); resized by area averaging where the size is another than the
         network's. Returns float32 (N, K, 3[+D]) or (K, 3[+D]). Raises `UserError` for anything else.
         """
-        batch = _as_batch(frames, self.config.in_channels)
-        batch = resize_frames(batch, self.config.image_size)
-        training = self.training
-        if training:  # walking over the layers would cost a twentieth of the time of a frame
-            self.eval()
-        try:
-            width = 3 + (self.descriptor_dim if descriptors else 0)
-            result = np.empty((len(batch), self.num_keypoints, width), np.float32)
-            for start in range(0, len(batch), batch_size):
-                part = torch.from_numpy(batch[start : start + batch_size]).to(self.device)
+        width = 3 + (self.descriptor_dim if descriptors else 0)
+        number = len(frames) if np.ndim(frames) == 4 else 1
+        result = np.empty((number, self.num_keypoints, width), np.float32)
+        with self.evaluating():
+            for start, part in self.batches(np.asarray(frames), batch_size):
                 result[start : start + batch_size] = self(part, descriptors).to_tensor().cpu().numpy()
-        finally:
-            if training:
-                self.train()
         return result[0] if np.ndim(frames) == 3 else result
+
+    def read_video(
+        self, frames: NDArray[np.uint8], descriptors: bool = False, tracker: Tracker | None = None
+    ) -> NDArray[np.float32]:
+        """Keypoints of the frames of one video in their order: tracks where `config.tracks` is set.
+
+        frames: uint8 (T, H, W, C), as of `encode`. tracker: the one that has read the frames before these, so
+        that a video can be read in parts; none: these are the first. Returns float32 (T, num_video_keypoints,
+        3[+D]). Raises `UserError` for other frames.
+        """
+        if np.ndim(frames) != 4:
+            raise UserError(f"a video has frames of shape (T, H, W, C), not {np.shape(frames)}")
+        if self.config.tracks is None:
+            return self.encode(frames, descriptors)
+        return follow(self, frames, [tracker or self.tracker()] * len(frames), descriptors)
+
+    def tracker(self) -> Tracker:
+        """A tracker for a video, with the tracks and the reach of the configuration."""
+        return Tracker(self.num_video_keypoints, self.config.reach)
+
+    def batches(self, frames: NDArray[np.uint8] | Tensor, batch_size: int) -> Iterator[tuple[int, Tensor]]:
+        """Frames (N, H, W, C) of any size as the network takes them, with the number of each batch's first.
+
+        Raises `UserError` for anything else.
+        """
+        if isinstance(frames, Tensor):
+            channels = self.config.in_channels
+            if frames.ndim != 4 or frames.shape[-1] != channels or frames.dtype != torch.uint8:
+                raise _no_frames(frames.dtype, tuple(frames.shape), channels)
+            for start, part in enumerate(torch.split(frames.to(self.device), batch_size)):
+                yield start * batch_size, resize_tensor(part, self.config.image_size)
+            return
+        batch = resize_frames(_as_batch(frames, self.config.in_channels), self.config.image_size)
+        for start in range(0, len(batch), batch_size):
+            yield start, torch.from_numpy(batch[start : start + batch_size]).to(self.device)
 
     @property
     def device(self) -> torch.device:
@@ -199,7 +255,9 @@ class KeypointEncoder(nn.Module):
         Needs the extra "hub" and a login there (`hf auth login`). Raises `UserError` where it fails.
         """
         height, width = self.config.image_size
-        description = f"{self.num_keypoints} keypoints of {height}×{width} frames, learned without labels."
+        description = (
+            f"{self.num_video_keypoints} keypoints of {height}×{width} frames, learned without labels."
+        )
         code = f'from mint_rl import KeypointObs\n\nenv = KeypointObs(env, encoder="{hub_id}")'
         return push(self.save_pretrained, hub_id, description, code, private, message)
 
@@ -224,7 +282,7 @@ class KeypointEncoder(nn.Module):
         alone = planes.shape[0] == 1 and not self.training
         found, maps = [], planes
         for index, layer in enumerate(self.network):
-            maps = _as_in_a_batch(layer, maps) if alone else layer(maps)
+            maps = as_in_a_batch(layer, maps) if alone else layer(maps)
             if index % 3 == 2:
                 found.append(maps)
         return found
@@ -239,69 +297,48 @@ class KeypointEncoder(nn.Module):
         features = centre_features(list(self.network)[: 3 * last], crops_at(planes, coordinates, side))
         return torch.cat([features[number - 1] for number in wanted], 1).view(*coordinates.shape[:2], -1)
 
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """In evaluation mode for as long as this lasts."""
+        training = self.training
+        if training:  # walking over the layers would cost a twentieth of the time of a frame
+            self.eval()
+        try:
+            yield
+        finally:
+            if training:
+                self.train()
+
+    def _above_gamma(self, peaks: Tensor) -> Tensor:
+        return torch.sigmoid(self.config.status_slope * (peaks - self.config.gamma))
+
+    def _gated(self, status: Tensor, frames: Tensor, coordinates: Tensor) -> Tensor:
+        """The status (N, P) at coordinates (N, P, 2), 0 where the entropy gate says so."""
+        if self.config.gate is None:
+            return status
+        settings = self.config.preprocessing, self.config.region, self.config.gate_size
+        return status * (entropy_at(frames, self._pixels(coordinates), *settings) > self.config.gate)
+
     def _pixels(self, coordinates: Tensor) -> Tensor:
         return to_pixels(coordinates, *self.config.image_size)
 
 
-class UnfoldConv2d(nn.Conv2d):
-    """A convolution that trains on the CPU as a matrix product of unfolded patches; the same parameters.
-
-    The library's weight gradient of the first layer (5×5, stride 3, few channels) takes as long as all else
-    in a training step. No gradient to the input is wanted here, so the patches cost little.
-    """
-
-    def forward(self, input: Tensor) -> Tensor:
-        if not (torch.is_grad_enabled() and self.weight.requires_grad) or input.device.type != "cpu":
-            return super().forward(input)
-        (kernel, _), (stride, _) = self.kernel_size, self.stride
-        assert isinstance(self.padding, tuple)
-        padding = self.padding[0]
-        height, width = ((side + 2 * padding - kernel) // stride + 1 for side in input.shape[-2:])
-        patches = functional.unfold(input, kernel, padding=padding, stride=stride)  # (N, C·k², h·w)
-        assert self.bias is not None
-        flat = self.weight.flatten(1) @ patches + self.bias[:, None]
-        return flat.view(-1, self.out_channels, height, width)
-
-
 _KERNELS = (5, 3, 3)  # of the convolutions
 _WIDTHS = (1, 1, 2, 2, 1)  # channels of the stages, in those of the first; the sixth has K
-_SMALL_INPUT = 20_480  # numbers; up to here PyTorch treats one input alone otherwise than several
-
-
-def _as_in_a_batch(layer: nn.Module, maps: Tensor) -> Tensor:
-    """layer(maps) of a single frame, to the last bit as if it had come in a batch.
-
-    For one small map alone PyTorch leaves oneDNN for a kernel of its own, which rounds otherwise; the status
-    multiplies such differences by its slope. Given twice, the map goes the way of a batch, and no slower.
-    """
-    convolution = isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
-    if convolution and maps.device.type == "cpu" and maps.numel() <= _SMALL_INPUT:
-        output: Tensor = layer(torch.cat([maps, maps]))[:1]
-    else:
-        output = layer(maps)
-    return output
-
-
-def _block(convolution: nn.Module) -> list[nn.Module]:
-    channels = convolution.out_channels
-    assert isinstance(channels, int)
-    return [convolution, nn.LeakyReLU(0.01), nn.BatchNorm2d(channels)]
-
-
-def _transposed(inputs: int, outputs: int, stride: int, padding: int, groups: int) -> nn.Module:
-    # Padded, the map grows by exactly the stride.
-    extra = stride - 1 if padding else 0
-    return nn.ConvTranspose2d(inputs, outputs, 3, stride, padding, extra, groups)
 
 
 def _as_batch(frames: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
     array = np.asarray(frames)
     if array.ndim not in (3, 4) or array.shape[-1] != channels or array.dtype != np.uint8:
-        raise UserError(
-            f"an encoder reads uint8 frames of shape (N, height, width, {channels}) or (height, width, "
-            f"{channels}), not {array.dtype} of shape {array.shape}"
-        )
+        raise _no_frames(array.dtype, array.shape, channels)
     batch = array[None] if array.ndim == 3 else array
     if 0 in batch.shape[1:]:
         raise UserError(f"an encoder cannot read frames of shape {array.shape}: a side is 0")
     return np.ascontiguousarray(batch)
+
+
+def _no_frames(dtype: object, shape: tuple[int, ...], channels: int) -> UserError:
+    return UserError(
+        f"an encoder reads uint8 frames of shape (N, height, width, {channels}) or (height, width, "
+        f"{channels}), not {dtype} of shape {shape}"
+    )

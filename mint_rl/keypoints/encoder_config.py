@@ -14,6 +14,7 @@ from mint_rl.entropy.checks import REGIONS
 from mint_rl.errors import UserError, unknown_name
 from mint_rl.keypoints.skeleton import checked_edges
 from mint_rl.keypoints.soft_argmax import HEATMAPS
+from mint_rl.keypoints.tracking import REACH
 
 NETWORKS = ("convolutions", "skeleton")
 STATUSES = ("peak", "magnitude", "always")
@@ -53,6 +54,8 @@ class EncoderConfig:
     heatmap: str = "softplus-softmax"  # how feature maps give places: see `soft_argmax`
     status: str = "peak"  # how they give the status: see `KeypointEncoder`
     edges: tuple[tuple[int, int], ...] = ()  # pairs of keypoints that a skeleton's lines join
+    tracks: int | None = None  # that a video's keypoints are followed by (`tracking`); none: frame by frame
+    reach: float = REACH  # of a track, in image sides
     descriptor_stages: tuple[int, ...] = (4,)  # of the network's six, whose features descriptors are
     descriptor_crops: bool = False  # of a crop around each keypoint (stages 1 to 3), not of the whole image
 
@@ -68,6 +71,7 @@ class EncoderConfig:
             "in_channels": (self.in_channels,),
             "trunks": (self.trunks,),
             "channels": () if self.channels is None else (self.channels,),
+            "tracks": () if self.tracks is None else (self.tracks,),
             "image_size": self.image_size,
             "down_strides": self.down_strides,
             "up_strides": self.up_strides,
@@ -100,10 +104,11 @@ class EncoderConfig:
         if self.gate_size % 2 == 0:
             raise UserError(f"encoder setting gate_size is {self.gate_size}; it must be odd")
         optional = [value for value in (self.window, self.gate) if value is not None]
-        numbers = [self.pixel_mean, self.pixel_scale, self.gamma, self.status_slope, *optional]
+        numbers = [self.pixel_mean, self.pixel_scale, self.gamma, self.status_slope, self.reach, *optional]
         if not all(isinstance(value, int | float) and np.isfinite(value) for value in numbers):
             raise UserError(
-                "encoder settings pixel_mean, pixel_scale, gamma, status_slope, window, gate must be numbers"
+                "encoder settings pixel_mean, pixel_scale, gamma, status_slope, reach, window, gate must be "
+                "numbers"
             )
         if self.pixel_scale <= 0 or self.status_slope <= 0 or (self.window is not None and self.window <= 0):
             raise UserError("encoder settings pixel_scale, status_slope and window must be above 0")
@@ -111,6 +116,17 @@ class EncoderConfig:
             raise UserError(
                 f"encoder setting gamma is {self.gamma}; where the status is a magnitude, it must be a share "
                 "of the largest: above 0, up to 1"
+            )
+        if not 0 < self.reach <= 0.5:
+            raise UserError(f"encoder setting reach is {self.reach}; it must be above 0, up to 0.5")
+        if self.tracks is not None and (self.status != "peak" or self.network == "skeleton"):
+            raise UserError(
+                "encoder setting tracks needs a network of convolutions whose status is peak: tracks begin "
+                "and end with what is active"
+            )
+        if self.tracks is not None and self.edges:
+            raise UserError(
+                "encoder setting edges joins keypoints by their numbers, which tracks do not have"
             )
         self._check_descriptors()
         if min(self.image_size) < 12:

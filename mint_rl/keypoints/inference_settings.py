@@ -1,8 +1,9 @@
 """Encoders with other inference settings than those they were saved with, named in a word.
 
 `magical:gamma=12,gate=none` is the shipped encoder at γ = 12 without its entropy gate. Only what acts at
-inference can be set: γ, the gate, the window, and the descriptors, as `descriptors=maps4` or
-`descriptors=crops123` for features of those stages (see `EncoderConfig`).
+inference can be set: γ, the gate, the window, the tracks of a video, as in `tracks=32` or `tracks=none`, and
+the descriptors, as `descriptors=maps4` or `descriptors=crops123` for features of those stages (see
+`EncoderConfig`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from mint_rl.errors import UserError, unknown_name
 from mint_rl.keypoints.encoder import KeypointEncoder
 from mint_rl.keypoints.pretrained import load_encoder
 
-SETTINGS = ("gamma", "gate", "window", "descriptors")
+SETTINGS = ("gamma", "gate", "window", "tracks", "descriptors")
 _DESCRIPTORS = re.compile(r"(?P<kind>maps|crops)(?P<stages>[1-6]+)")
 _WORD = re.compile(r"(?P<source>.+?)(?::(?P<settings>\w+=.*))?")
 
@@ -39,10 +40,15 @@ def load_with_settings(word: str) -> KeypointEncoder:
         if name == "descriptors":
             changes |= _descriptors(value, word)
             continue
+        whole = name == "tracks"
         try:
-            changes[name] = None if value == "none" and name != "gamma" else float(value)
+            if value == "none" and name != "gamma":
+                changes[name] = None
+            else:
+                changes[name] = int(value) if whole else float(value)
         except ValueError as error:
-            raise UserError(f"the encoder '{word}' sets {name} to '{value}', which is no number") from error
+            kind = "whole number" if whole else "number"
+            raise UserError(f"the encoder '{word}' sets {name} to '{value}', which is no {kind}") from error
     encoder.config = dataclasses.replace(encoder.config, **changes)
     return encoder
 
@@ -67,8 +73,9 @@ def _descriptors(value: str, word: str) -> dict[str, Any]:
 
 
 def describe_settings(encoder: KeypointEncoder) -> str:
-    """γ, window and gate in a few words."""
+    """γ, window, gate and tracks in a few words."""
     config = encoder.config
     window = "none" if config.window is None else f"{config.window:g}"
     gate = "none" if config.gate is None else f"{config.gate:.3g}"
-    return f"γ {config.gamma:g}, window {window}, gate {gate}"
+    tracks = "" if config.tracks is None else f", {config.tracks} tracks"
+    return f"γ {config.gamma:g}, window {window}, gate {gate}{tracks}"

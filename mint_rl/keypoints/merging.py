@@ -31,8 +31,9 @@ _SHARED = (
 def merge(encoders: Sequence[KeypointEncoder], kept: Sequence[Sequence[int]]) -> KeypointEncoder:
     """One frozen encoder whose keypoints are those kept of each of the encoders, one encoder after another.
 
-    kept: of each encoder the numbers of its keypoints, as many of each. γ, window, gate and descriptors are
-    the first one's. Raises `UserError` for encoders that cannot stand side by side (`check_alike`).
+    kept: of each encoder the numbers of its keypoints, as many of each. γ, window, gate, descriptors and
+    tracks are the first one's. Raises `UserError` for encoders that cannot stand side by side
+    (`check_alike`).
     """
     check_alike(encoders)
     if len(kept) != len(encoders) or len({len(numbers) for numbers in kept}) != 1 or not kept[0]:

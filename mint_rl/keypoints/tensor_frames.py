@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from mint_rl.keypoints.resize import resize_tensor
-
 if TYPE_CHECKING:
     from mint_rl.keypoints.encoder import KeypointEncoder
 
@@ -21,15 +19,6 @@ def encode_tensor(
 
     The result lies where the encoder is; nothing passes through the CPU on the way.
     """
-    training = encoder.training
-    if training:
-        encoder.eval()
-    try:
-        found = [
-            encoder(resize_tensor(part, encoder.config.image_size), descriptors).to_tensor()
-            for part in torch.split(frames.to(encoder.device), batch_size)
-        ]
-    finally:
-        if training:
-            encoder.train()
+    with encoder.evaluating():
+        found = [encoder(part, descriptors).to_tensor() for _, part in encoder.batches(frames, batch_size)]
     return torch.cat(found)

@@ -62,7 +62,7 @@ class KeypointDynamics(nn.Module):
     has none of its own.
 
         model = load_dynamics("runs/dynamics")
-        following = model.predict(encoder.encode(frames[-4:], descriptors=True))  # (K, 3)
+        following = model.predict(encoder.read_video(frames, descriptors=True)[-4:])  # (K, 3)
 
     Args:
         num_keypoints: K.

@@ -80,6 +80,11 @@ def _behaviour_cloning(
     seconds: dict[str, float] = {}
     require_device(config.device)
     encoder = None if isinstance(config.policy, CNNConfig) else load_with_settings(config.encoder)
+    if encoder is not None and encoder.config.tracks is not None and config.finetune_encoder:
+        raise UserError(
+            f"the encoder '{config.encoder}' has tracks, through which nothing is learned: fine-tune it "
+            "without them, with the setting tracks=none"
+        )
     with timed(seconds, "demonstrations"):
         given = given_demonstrations(config, say)
         folder = _run_folder(config, task)

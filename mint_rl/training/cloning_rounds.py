@@ -131,7 +131,7 @@ def new_policy(config: BCConfig, encoder: KeypointEncoder | None, data: CloningD
         frame = spaces.Box(0, 255, tuple(data.frames.shape[1:]), data.frames.numpy().dtype.type)
     else:
         descriptor_dim = encoder.descriptor_dim if config.descriptors else 0
-        frame = keypoint_space(encoder.num_keypoints, descriptor_dim)
+        frame = keypoint_space(encoder.num_video_keypoints, descriptor_dim)
     observation_space = gym.vector.utils.batch_space(frame, config.history)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)

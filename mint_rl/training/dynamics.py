@@ -123,7 +123,11 @@ def _new_model(config: DynamicsConfig, encoder: KeypointEncoder) -> KeypointDyna
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         return KeypointDynamics(
-            encoder.num_keypoints, descriptors, config.history, number_of_actions(config), config.network
+            encoder.num_video_keypoints,
+            descriptors,
+            config.history,
+            number_of_actions(config),
+            config.network,
         )
 
 

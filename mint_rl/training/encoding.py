@@ -116,7 +116,7 @@ class Encoding:
     ) -> tuple[NDArray[np.float32], float]:
         clock = time.process_time()
         parts = [
-            self.encoder.encode(change.apply(images), descriptors=self.descriptors) for change in changes
+            self.encoder.read_video(change.apply(images), descriptors=self.descriptors) for change in changes
         ]
         return np.concatenate(parts), time.process_time() - clock
 
@@ -132,7 +132,10 @@ class Encoding:
 
 def fingerprint(encoder: KeypointEncoder) -> str:
     """A digest of an encoder's settings and weights."""
-    digest = hashlib.sha256(json.dumps(encoder.config.to_dict()).encode())
+    settings = encoder.config.to_dict()
+    if encoder.config.tracks is None:  # as before there were tracks
+        settings = {name: value for name, value in settings.items() if name not in ("tracks", "reach")}
+    digest = hashlib.sha256(json.dumps(settings).encode())
     for name, tensor in encoder.state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())

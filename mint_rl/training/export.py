@@ -101,7 +101,10 @@ def export(config: ExportConfig, say: Callable[[str], None] = print) -> Path:
 
 
 def export_encoder(encoder: KeypointEncoder, descriptors: bool = False) -> Exported:
-    """The program of an encoder: frames uint8 (N, H, W, C) of its size → keypoints (N, K, 3[+D])."""
+    """The program of an encoder: frames uint8 (N, H, W, C) of its size → keypoints (N, K, 3[+D]).
+
+    Each frame is read for itself, as by `KeypointEncoder.encode`, also where the encoder has tracks.
+    """
     height, width = encoder.config.image_size
     channels = encoder.config.in_channels
     features = 3 + (encoder.descriptor_dim if descriptors else 0)
@@ -125,13 +128,18 @@ def export_policy(policy: ImitationPolicy) -> Exported:
 
     A policy that reads keypoints brings its encoder along, and the program returns the keypoints of all T
     frames too, (N, T, K, 3 + D). At the start of an episode its first frame is repeated. Raises `UserError`
-    for such a policy without its encoder.
+    for such a policy without its encoder, or whose encoder has tracks.
     """
     shape = policy.observation_space.shape
     assert shape is not None
     encoder = policy.context.encoder if policy.context is not None else None
     if len(shape) == 3 and encoder is None:
         raise UserError("this policy reads keypoints but comes without an encoder: set policy.context")
+    if encoder is not None and encoder.config.tracks is not None:
+        raise UserError(
+            "this policy reads tracks, which remember earlier frames, and a program starts anew at each "
+            "call: train it on keypoints of single frames, as with --encoder magical-tracking:tracks=none"
+        )
     config = encoder.config if encoder is not None else None
     size = (*config.image_size, config.in_channels) if config is not None else shape[1:]
     frames = torch.zeros(2, shape[0], *size, dtype=torch.uint8)

@@ -108,6 +108,11 @@ class Detector(Protocol):
         """uint8 frames (T, H, W, 3) → x, y and status of keypoints (T, K, 3)."""
 
 
+def read_video(detector: Detector, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Keypoints (T, K, 3) of the frames (T, H, W, 3) of a video: an encoder's tracks, if it has any."""
+    return detector.read_video(frames) if isinstance(detector, KeypointEncoder) else detector.encode(frames)
+
+
 def evaluate_keypoints(
     encoders: Mapping[str, Detector], videos: Iterable[MaskedVideo]
 ) -> list[EncoderScores]:
@@ -123,9 +128,11 @@ def evaluate_keypoints(
     for number, video in enumerate(videos):
         for name, encoder in encoders.items():
             if number == 0:
-                encoder.encode(video.frames[:1])  # what is compiled or loaded at first use costs no frame
+                read_video(
+                    encoder, video.frames[:1]
+                )  # what is compiled or loaded at first use costs no frame
             start = time.process_time()
-            keypoints = encoder.encode(video.frames)
+            keypoints = read_video(encoder, video.frames)
             seconds = time.process_time() - start
             metrics = video_metrics(keypoints, video.masks, video.objects, video.keypoint_area)
             scores[name].add(video.name, metrics, seconds, len(video))

@@ -41,6 +41,9 @@ class MergeConfig(VideoConfig):
     keep: int | None = option(
         None, "keypoints that are kept, as many of each encoder; none: half of all that there are"
     )
+    tracks: int | None = option(
+        None, "tracks that follow a video's keypoints, as in 32; none: every frame is read for itself"
+    )
     data: list[str] = option(
         [], "videos to choose them on, as of `mint-rl pretrain`; none: rollouts of MAGICAL"
     )
@@ -52,7 +55,7 @@ class MergeConfig(VideoConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, lowest in (("rollouts", 1), ("looked_at", 1), ("seed", 0), ("keep", 1)):
+        for name, lowest in (("rollouts", 1), ("looked_at", 1), ("seed", 0), ("keep", 1), ("tracks", 1)):
             value = getattr(self, name)
             if value is not None and value < lowest:
                 raise UserError(f"the option '{name}' must be at least {lowest}, got {value}")
@@ -83,7 +86,8 @@ def merge_runs(config: MergeConfig, say: Callable[[str], None] = print) -> Merge
         )
     encoders = [load_with_settings(word) for word in config.encoders]
     check_alike(encoders)
-    first, keep = encoders[0].config, _keep(config, encoders)
+    keep = _keep(config, encoders)
+    first = encoders[0].config = dataclasses.replace(encoders[0].config, tracks=config.tracks)
     folder = Path(config.out)
     if (folder / CONFIG_FILE).exists() and not config.overwrite:
         raise UserError(f"'{folder}' holds an encoder: choose another --out, or pass overwrite=true")

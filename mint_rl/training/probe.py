@@ -7,6 +7,7 @@ that were fitted on others.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from collections.abc import Callable
@@ -78,6 +79,8 @@ def run_probe(config: ProbeConfig, say: Callable[[str], None] = print) -> list[E
     if config.out is not None:
         writable_folder(Path(config.out).parent)
     encoders = {word: load_with_settings(word) for word in config.encoders}
+    for encoder in encoders.values():  # the frames are of many episodes, each read for itself
+        encoder.config = dataclasses.replace(encoder.config, tracks=None)
     found: list[EncoderProbe] = []
     with cpu_threads(1):
         with tqdm(total=config.episodes * len(config.envs), desc="playing", unit="episode", delay=0.3) as bar:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 import mint_rl.envs.magical  # noqa: F401  # registers the environments
 from mint_rl.errors import UserError
 from mint_rl.keypoints.encoder import KeypointEncoder
+from mint_rl.keypoints.tracking import Tracker, follow
 from mint_rl.policies.base import ImitationPolicy
 
 # Called with an environment, what the policy sees of it, and the action, None at the end of the episode.
@@ -36,7 +37,7 @@ class Perception:
     """What a policy sees of several environments: encoded frames, stacked over time.
 
     It gives the observations of `FrameStackObservation(KeypointObs(env))`, for all environments with one
-    forward pass of the encoder.
+    forward pass of the encoder, whose tracks, if it has any, are those of each environment.
     """
 
     def __init__(self, policy: ImitationPolicy) -> None:
@@ -48,9 +49,12 @@ class Perception:
         if len(shape) == 3 and self.encoder is None:
             raise UserError("this policy reads keypoints but comes without an encoder: set policy.context")
         self.descriptors = shape[-1] > 3
+        self.trackers: list[Tracker] = []
 
     def reset(self, frames: NDArray[np.uint8]) -> NDArray[Any]:
         """Observations (N, T, …) at the start of N episodes, from their first frames (N, H, W, C)."""
+        if self.encoder is not None and self.encoder.config.tracks is not None:
+            self.trackers = [self.encoder.tracker() for _ in frames]
         self.stacked: NDArray[Any] = np.repeat(self._encode(frames)[:, None], self.history, axis=1)
         return self.stacked
 
@@ -60,7 +64,11 @@ class Perception:
         return self.stacked
 
     def _encode(self, frames: NDArray[np.uint8]) -> NDArray[Any]:
-        return frames if self.encoder is None else self.encoder.encode(frames, descriptors=self.descriptors)
+        if self.encoder is None:
+            return frames
+        if self.trackers:
+            return follow(self.encoder, frames, self.trackers, self.descriptors)
+        return self.encoder.encode(frames, descriptors=self.descriptors)
 
 
 def action_logits(policy: ImitationPolicy, observations: NDArray[Any]) -> NDArray[np.float64]:

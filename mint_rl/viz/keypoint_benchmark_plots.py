@@ -12,7 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mint_rl.files import atomic_path
-from mint_rl.training.keypoint_evaluation import Detector, KeypointEvaluationConfig, evaluation_videos
+from mint_rl.training.keypoint_evaluation import (
+    Detector,
+    KeypointEvaluationConfig,
+    evaluation_videos,
+    read_video,
+)
 from mint_rl.viz.benchmark_plots import COLOURS, legend_columns
 from mint_rl.viz.overlay import draw_keypoints
 
@@ -84,7 +89,7 @@ def plot_come_and_go(
     steps = range(len(video))
     axis.step(steps, visible, "--", where="mid", color="black", linewidth=1.8, label="objects in sight")
     for number, (label, detector) in enumerate(detectors.items()):
-        active = (detector.encode(video)[..., 2] > 0.5).sum(1)
+        active = (read_video(detector, video)[..., 2] > 0.5).sum(1)
         style = _DASHES[number // len(COLOURS) % len(_DASHES)]
         colour = COLOURS[number % len(COLOURS)]
         axis.step(steps, active, style, where="mid", linewidth=1.1, label=label, color=colour)

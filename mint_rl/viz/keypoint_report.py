@@ -86,6 +86,6 @@ def video_plots(
     images = information_images(encoder, small[later - 1 : later + 1], loss)
     named = f"{title}, frames {later - 1} and {later}" if title else f"frames {later - 1} and {later}"
     return [
-        plot_active(folder / ACTIVE, encoder.encode(small), visible, title),
+        plot_active(folder / ACTIVE, encoder.read_video(small), visible, title),
         plot_information(folder / INFORMATION, images, named),
     ]

@@ -86,7 +86,7 @@ def keypoint_video(config: KeypointVideoConfig, say: Callable[[str], None] = pri
             raise UserError(f"'{first.name}' has no frames")
         write_video(target, chain([still], pictures), config.fps or first.fps)
     write_png(target.with_suffix(".png"), still)
-    share = f"{np.mean(active):.1f} of {encoder.num_keypoints} keypoints active"
+    share = f"{np.mean(active):.1f} of {encoder.num_video_keypoints} keypoints active"
     say(f"{first.name}: {len(active)} frames, {share}")
     say(f"video: {target}, its first frame: {target.with_suffix('.png')}")
     return target
@@ -95,9 +95,10 @@ def keypoint_video(config: KeypointVideoConfig, say: Callable[[str], None] = pri
 def encoded(
     encoder: KeypointEncoder, frames: Iterator[NDArray[np.uint8]]
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
-    """Each frame with its keypoints (K, 3), a few frames ahead."""
+    """Each frame of a video with its keypoints (K, 3), a few frames ahead."""
+    tracker = encoder.tracker()
     while batch := list(islice(frames, _BATCH)):
-        yield from zip(batch, encoder.encode(np.stack(batch)), strict=True)
+        yield from zip(batch, encoder.read_video(np.stack(batch), tracker=tracker), strict=True)
 
 
 def _pictures(

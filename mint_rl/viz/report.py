@@ -61,7 +61,7 @@ def pretrain_report(result: PretrainResult, say: Callable[[str], None] = print) 
     which = "a held-out video" if result.metrics["validation"] else "a training video"
     written += video_plots(folder, encoder, video, loss=loss, title=f"{folder.name}: {which}")
     if can_write_video():
-        history, edges = list(encoder.encode(video)), encoder.config.edges
+        history, edges = list(encoder.read_video(video)), encoder.config.edges
         pictures = (
             draw_trails(frame, history[: t + 1], labels=True, edges=edges) for t, frame in enumerate(video)
         )

@@ -24,6 +24,18 @@ def encoder() -> KeypointEncoder:
 
 
 @pytest.fixture(scope="session")
+def tracking(encoder: KeypointEncoder) -> KeypointEncoder:
+    """The same encoder, which follows its keypoints by tracks."""
+    import dataclasses
+
+    from mint_rl.keypoints.encoder import KeypointEncoder
+
+    tracking = KeypointEncoder(dataclasses.replace(encoder.config, tracks=4, reach=0.15))
+    tracking.load_state_dict(encoder.state_dict())
+    return tracking.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="session")
 def folder(encoder: KeypointEncoder, tmp_path_factory: pytest.TempPathFactory) -> str:
     target = tmp_path_factory.mktemp("encoder") / "small"
     encoder.save_pretrained(target)

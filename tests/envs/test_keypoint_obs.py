@@ -63,6 +63,26 @@ def _episode(env: gym.Env[Any, Any], seed: int, steps: int = 4) -> list[Any]:
     return observations
 
 
+def test_tracks_begin_anew_where_a_wrapper_resets(tracking: KeypointEncoder) -> None:
+    env = KeypointObs(gym.wrappers.Autoreset(gym.make(ID, length=3)), tracking)
+    plain = KeypointObs(gym.make(ID, length=3), tracking)
+    env.reset(seed=1)
+    plain.reset(seed=1)
+    for _ in range(3):
+        ended = env.step(0)[2]
+        plain.step(0)
+    assert ended
+    np.testing.assert_array_equal(env.step(0)[0], plain.reset()[0])
+
+
+def test_settings_in_a_word(folder: str) -> None:
+    env = KeypointObs(gym.make(ID), f"{folder}:tracks=3,gamma=0.4")
+    assert env.observation_space.shape == (3, 3)
+    again = gym.make(env.spec)
+    assert again.observation_space.shape == (3, 3)
+    assert KeypointObs(gym.make(ID), "magical-tracking:tracks=none").observation_space.shape == (60, 3)
+
+
 def test_gymnasium_checks_it(wrapped: Callable[[], gym.Env[Any, Any]]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # gymnasium wants the unwrapped environment

@@ -412,10 +412,11 @@ def test_other_pt_files_are_refused(tmp_path: Path) -> None:
 
 
 def test_shipped_encoders_load() -> None:
-    keypoints = {"magical": 25, "magical-dense": 25, "magical-tracking": 48}
+    keypoints = {"magical": 25, "magical-dense": 25, "magical-tracking": 60}
     assert set(shipped_encoders()) == set(keypoints)
     for name in keypoints:
         assert load_encoder(name).config.num_keypoints == keypoints[name]
+        assert load_encoder(name).config.tracks == (32 if name == "magical-tracking" else None)
         assert (
             Path(load_encoder.__code__.co_filename).parent.parent / "weights" / name / "README.md"
         ).exists()

@@ -26,6 +26,11 @@ def test_settings_replace_those_of_the_file(tmp_path: Path) -> None:
     crops = load_with_settings(f"{word}:descriptors=crops13,gamma=2")
     assert (crops.config.descriptor_crops, crops.config.descriptor_stages) == (True, (1, 3))
     assert crops.descriptor_dim == 9
+    tracks = load_with_settings(f"{word}:tracks=5")
+    assert tracks.num_video_keypoints == 5
+    assert describe_settings(tracks) == "γ 7, window 0.5, gate 0.25, 5 tracks"
+    again = load_with_settings(f"{tracks.save_pretrained(tmp_path / 'tracks')}:tracks=none")
+    assert again.config.tracks is None
 
 
 @pytest.mark.parametrize(
@@ -36,6 +41,8 @@ def test_settings_replace_those_of_the_file(tmp_path: Path) -> None:
         ("gate=", "sets gate to ''"),
         ("gate=nan", "must be numbers"),
         ("window=0", "must be above 0"),
+        ("tracks=2.5", "sets tracks to '2.5', which is no whole number"),
+        ("tracks=0", "must be 1 or more"),
         ("descriptors=4", "maps4 or crops123"),
         ("descriptors=crops4", "some of the stages 1 to 3"),
     ],

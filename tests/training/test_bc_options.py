@@ -177,6 +177,19 @@ def test_an_encoder_with_settings(encoder: str, demos: str, tmp_path: Path) -> N
         behaviour_cloning(tiny(f"{encoder}:gama=1", tmp_path / "x", demos=[demos]), say=quiet)
 
 
+def test_an_encoder_with_tracks(encoder: str, demos: str, tmp_path: Path) -> None:
+    config = tiny(f"{encoder}:tracks=4", tmp_path, demos=[demos], steps=1, evaluation_episodes=1)
+    behaviour_cloning(config, say=quiet)
+    policy = load_policy(tmp_path)
+    assert policy.observation_space.shape is not None
+    assert policy.observation_space.shape[1] == 4
+    changed = tiny(f"{encoder}:tracks=4", tmp_path / "x", demos=[demos], finetune_encoder=True)
+    with pytest.raises(
+        UserError, match=r"has tracks, .* fine-tune it without them, with the setting tracks=none"
+    ):
+        behaviour_cloning(changed, say=quiet)
+
+
 def test_a_frame_of_reference_says_so_where_it_cannot_learn_the_pose(
     encoder: str, demos: str, tmp_path: Path
 ) -> None:

@@ -71,6 +71,17 @@ def test_whatever_decides_the_keypoints_is_in_the_key(images: np.ndarray, tmp_pa
         assert len(list(tmp_path.iterdir())) == count
 
 
+def test_an_episode_is_a_video_for_tracks(images: np.ndarray, tmp_path: Path) -> None:  # type: ignore[type-arg]
+    encoder = new_encoder()
+    plain = Encoding(encoder, cache=tmp_path).of(images, CHANGES)
+    encoder.config = replace(encoder.config, tracks=3)
+    found = Encoding(encoder, cache=tmp_path).of(images, CHANGES)
+    assert found.shape == (6, 3, plain.shape[2])
+    np.testing.assert_allclose(found[:3], encoder.read_video(images, descriptors=True), atol=1e-5)
+    moved = encoder.read_video(shifted(images, 2, -1), descriptors=True)  # tracks of its own
+    np.testing.assert_allclose(found[3:], moved, atol=1e-5)
+
+
 @pytest.mark.parametrize("damage", ["cut", "bit", "text", "empty"])
 def test_a_damaged_file_is_made_anew(images: np.ndarray, tmp_path: Path, damage: str) -> None:  # type: ignore[type-arg]
     encoding = Encoding(new_encoder(), cache=tmp_path)

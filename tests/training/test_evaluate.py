@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -86,6 +88,20 @@ def test_sees_what_the_wrappers_show(policy: ImitationPolicy) -> None:
             seen = env.step(action)[0]
 
     run_episodes(policy, ENV, [5], temperature=1.0, watch=watch)
+
+
+def test_tracks_are_those_of_each_episode(policy: ImitationPolicy) -> None:
+    """Stepped together or alone, an encoder with tracks shows what `KeypointObs` does."""
+    assert policy.context is not None
+    assert policy.context.encoder is not None
+    encoder = policy.context.encoder
+    plain = encoder.config
+    encoder.config = dataclasses.replace(plain, tracks=5, gamma=0.7)
+    try:
+        test_sees_what_the_wrappers_show(policy)
+        test_episodes_do_not_depend_on_how_many_step_together(policy)
+    finally:
+        encoder.config = plain
 
 
 def test_argmax_scores_are_those_of_evaluate_policy(policy: ImitationPolicy) -> None:

@@ -25,7 +25,7 @@ from mint_rl.policies.checkpoint import save_policy
 from mint_rl.policies.cnn import CNNConfig
 from mint_rl.policies.interaction import InteractionConfig
 from mint_rl.policies.registry import policy_class
-from mint_rl.training.export import DESCRIPTION, ExportConfig, export, export_policy
+from mint_rl.training.export import DESCRIPTION, ExportConfig, export, export_encoder, export_policy
 
 K, T, H, W = 4, 2, 18, 24
 
@@ -156,6 +156,20 @@ def test_a_keypoint_policy_needs_its_encoder() -> None:
     policy.context = None
     with pytest.raises(UserError, match="comes without an encoder"):
         export_policy(policy)
+
+
+def test_tracks_are_not_exported(tmp_path: Path) -> None:
+    """An encoder is, frame by frame; a policy that reads tracks is refused."""
+    policy = make_policy("interaction")
+    assert policy.context is not None
+    assert policy.context.encoder is not None
+    encoder = policy.context.encoder
+    encoder.config = replace(encoder.config, tracks=K)
+    with pytest.raises(UserError, match="this policy reads tracks"):
+        export_policy(policy)
+    frames = torch.from_numpy(scenes(3))
+    program = export_encoder(encoder).program.module()
+    torch.testing.assert_close(program(frames), encoder(frames).to_tensor(), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(

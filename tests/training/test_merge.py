@@ -61,6 +61,14 @@ def test_a_merged_encoder_is_written_and_repeats(runs: list[str], videos: str, t
     assert (tmp_path / "again" / "model.safetensors").read_bytes() == (out / "model.safetensors").read_bytes()
 
 
+def test_a_merged_encoder_with_tracks(runs: list[str], videos: str, tmp_path: Path) -> None:
+    out = tmp_path / "merged"
+    words = ["keypoints", "merge", *runs, "--data", videos, "--keep", "9", "--tracks", "4", "--out", str(out)]
+    assert main(words) == 0
+    merged = KeypointEncoder.from_pretrained(out)
+    assert (merged.num_keypoints, merged.num_video_keypoints) == (9, 4)
+
+
 def test_keypoints_that_are_never_active_are_not_kept(videos: str, tmp_path: Path) -> None:
     for seed in range(2):
         torch.manual_seed(seed)
@@ -89,6 +97,7 @@ def test_keypoints_that_are_never_active_are_not_kept(videos: str, tmp_path: Pat
         (["{a}", "nowhere", "--out", "{out}"], "nowhere"),
         (["{a}", "{b}", "--out", "{a}"], "holds an encoder"),
         (["{a}", "{b}", "--looked-at", "0", "--out", "{out}"], "'looked_at' must be at least 1"),
+        (["{a}", "{b}", "--tracks", "0", "--out", "{out}"], "'tracks' must be at least 1"),
         (["{a}", "{b}", "--data", "{out}/no.mp4", "--out", "{out}"], "no.mp4"),
     ],
 )

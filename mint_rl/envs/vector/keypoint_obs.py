@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from mint_rl.errors import UserError
 
 if TYPE_CHECKING:
     from mint_rl.keypoints.encoder import KeypointEncoder
+    from mint_rl.keypoints.tracking import Tracker
 
 
 class KeypointObs(VectorWrapper):
@@ -71,6 +73,8 @@ class KeypointObs(VectorWrapper):
             env.reset()
             picture = (env.render() or (None,))[0]
         self.view = KeypointView(name_of(env), env.single_observation_space, picture, encoder, options)
+        self._ended = np.zeros(self.num_envs, bool)  # where an episode ended in the last step
+        self._keypoints: Any = None  # the last ones, of an encoder with tracks
         self.single_observation_space = self.view.space
         self.observation_space = self._batched_space()
 
@@ -80,10 +84,20 @@ class KeypointObs(VectorWrapper):
         return self.view.encoder
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Reset all environments; keypoints of their first observations."""
+        """Reset all environments, or those of options["reset_mask"]; keypoints of all their observations."""
+        mask = (options or {}).get("reset_mask")  # before it is taken out of the options
         observations, infos = self.env.reset(seed=seed, options=options)
         images = self._images(observations)
-        keypoints = self.view.keypoints(self.view.frames(images))
+        frames = self.view.frames(images)
+        begun = np.arange(self.num_envs) if mask is None else np.flatnonzero(mask)
+        self.view.begin(begun.tolist())
+        self._ended[begun] = False
+        if self._keypoints is None or mask is None:
+            keypoints = self.view.keypoints(frames, self.view.trackers(range(self.num_envs)))
+        else:  # the others have not gone on, and their tracks have seen these frames
+            keypoints = copy.deepcopy(self._keypoints)
+            keypoints[begun] = self.view.keypoints(frames[begun], self.view.trackers(begun.tolist()))
+        self._keep(keypoints)
         return self._formatted(keypoints, observations, images), infos
 
     def step(self, actions: Any) -> tuple[Any, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
@@ -93,14 +107,41 @@ class KeypointObs(VectorWrapper):
         frames = self.view.frames(images)
         final = infos.get("final_obs")
         final_images = [] if final is None else self._final_images(final)
+        trackers = self._trackers(final, terminations, truncations) if self.view.tracked else []
         if len(final_images) == 0:
-            keypoints = self.view.keypoints(frames)
+            keypoints = self.view.keypoints(frames, trackers[: self.num_envs])
         else:
-            keypoints = self.view.keypoints(joined([frames, self.view.frames(final_images)]))
+            keypoints = self.view.keypoints(joined([frames, self.view.frames(final_images)]), trackers)
             final = self._formatted_final(keypoints[self.num_envs :], final, final_images)
             keypoints, infos = keypoints[: self.num_envs], {**infos, "final_obs": final}
+        self._keep(keypoints)
         observations = self._formatted(keypoints, observations, images)
         return observations, rewards, terminations, truncations, infos
+
+    def _keep(self, keypoints: Any) -> None:
+        """Remember what an encoder with tracks gave: it cannot be asked for the same frame again."""
+        if self.view.tracked:
+            self._keypoints = copy.deepcopy(keypoints)
+
+    def _trackers(self, final: Any, terminations: Any, truncations: Any) -> list[Tracker]:
+        """For the frame of each environment after a step, and for the final ones beside them."""
+        both = zip(terminations, truncations, strict=True)
+        ended = np.array([bool(one) or bool(other) for one, other in both])
+        mode = self.env.metadata.get("autoreset_mode")
+        everywhere = range(self.num_envs)
+        of_final: list[Tracker] = []
+        if final is not None:
+            shown = [row for row in everywhere if not _in_single_file(final) or final[row] is not None]
+            # Some may be of episodes that go on, whose tracks must not see them.
+            of_final = [
+                self.view.trackers([row])[0] if ended[row] else self.encoder.tracker() for row in shown
+            ]
+        if final is not None or mode == AutoresetMode.SAME_STEP:
+            self.view.begin(np.flatnonzero(ended).tolist())
+        elif mode != AutoresetMode.DISABLED:
+            self.view.begin(np.flatnonzero(self._ended).tolist())
+        self._ended = ended
+        return self.view.trackers(everywhere) + of_final
 
     def _images(self, observations: Any) -> Any:
         rendered = self.view.options.source == "render"

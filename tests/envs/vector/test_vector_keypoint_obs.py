@@ -97,6 +97,52 @@ def test_each_environment_is_seen_as_it_would_be_alone(
     assert (len(finals) > 2) == (mode == AutoresetMode.SAME_STEP)
 
 
+@pytest.mark.parametrize("mode", AutoresetMode)
+@pytest.mark.parametrize("name", ["box", "dict", "graph", "render"])
+def test_tracks_are_those_of_each_episode(tracking: KeypointEncoder, name: str, mode: AutoresetMode) -> None:
+    """They begin where an episode does, whichever way it is reset, and go on while others end."""
+    if (name, mode) == ("render", AutoresetMode.SAME_STEP):
+        pytest.skip("what is rendered after a same-step autoreset is no longer the final picture")
+    test_each_environment_is_seen_as_it_would_be_alone(tracking, name, mode)
+
+
+@pytest.mark.parametrize(("tensors", "final"), [(False, "batch"), (False, "list"), (True, "batch")])
+def test_tracks_in_custom_vector_environments(tracking: KeypointEncoder, tensors: bool, final: str) -> None:
+    """Of a batch of final frames, those of episodes that go on are not seen twice."""
+    test_custom_vector_environments(tracking, tensors, final)
+
+
+def test_tracks_of_an_episode_that_ended_before_others_were_reset(tracking: KeypointEncoder) -> None:
+    """Under next-step autoreset a reset of some by a mask is not one of those that have just ended."""
+
+    def play(envs: VectorEnv[Any, Any, Any]) -> list[Any]:
+        seen = [envs.reset(seed=7, options={"reset_mask": np.ones(N, bool)})]
+        seen += [envs.step(np.zeros(N, int))[0] for _ in range(3)]  # the first has ended
+        seen.append(envs.reset(options={"reset_mask": np.array([False, True, False])})[0])
+        return seen + [envs.step(np.ones(N, int))[0] for _ in range(2)]
+
+    alone = [
+        lambda make=make: single.KeypointObs(make(), tracking)  # type: ignore[misc]
+        for make in _functions({})
+    ]
+    assert _close(play(KeypointObs(SyncVectorEnv(_functions({})), tracking)), play(SyncVectorEnv(alone)))
+
+
+def test_tracks_remember(tracking: KeypointEncoder) -> None:
+    """Without that, the test above would be about nothing."""
+    twin = KeypointObs(SyncVectorEnv(_functions({})), tracking)
+    twin.reset(seed=7)
+    seen = [twin.step(np.zeros(N, int))[0] for _ in range(2)][-1]
+    twin.view.begin()
+    fresh = KeypointObs(SyncVectorEnv(_functions({})), tracking)
+    fresh.reset(seed=7)
+    fresh.step(np.zeros(N, int))
+    fresh.view.begin()
+    forgetful = fresh.step(np.zeros(N, int))[0]
+    assert seen[..., 2].sum() > 0
+    assert not np.allclose(seen, forgetful, atol=1e-3)
+
+
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
 @pytest.mark.parametrize(
     ("name", "shared"), [("box", True), ("box", False), ("dict", True), ("graph", False), ("stack", True)]
