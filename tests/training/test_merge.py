@@ -69,6 +69,17 @@ def test_a_merged_encoder_with_tracks(runs: list[str], videos: str, tmp_path: Pa
     assert (merged.num_keypoints, merged.num_video_keypoints) == (9, 4)
 
 
+def test_tracks_need_a_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """That is known before anything is recorded or written."""
+    runs = []
+    for seed in range(2):
+        config = EncoderConfig.for_images(48, 48, num_keypoints=4, status="always")
+        runs.append(str(KeypointEncoder(config).save_pretrained(tmp_path / f"seed{seed}")))
+    assert main(["keypoints", "merge", *runs, "--tracks", "4", "--out", str(tmp_path / "out")]) == 2
+    assert "whose status is peak" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_keypoints_that_are_never_active_are_not_kept(videos: str, tmp_path: Path) -> None:
     for seed in range(2):
         torch.manual_seed(seed)

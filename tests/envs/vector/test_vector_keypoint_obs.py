@@ -107,6 +107,14 @@ def test_tracks_in_custom_vector_environments(tracking: KeypointEncoder, tensors
     test_custom_vector_environments(tracking, tensors, final)
 
 
+def test_tracks_and_stacks(tracking: KeypointEncoder) -> None:
+    made, view = VIEWS["stack"]
+    with pytest.raises(
+        UserError, match="gives stacks of frames, of which tracks would see each several times"
+    ):
+        KeypointObs(SyncVectorEnv(_functions(made)), tracking, **view)
+
+
 def test_tracks_of_an_episode_that_ended_before_others_were_reset(tracking: KeypointEncoder) -> None:
     """Under next-step autoreset a reset of some by a mask is not one of those that have just ended."""
 
