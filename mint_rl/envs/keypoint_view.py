@@ -141,7 +141,9 @@ class KeypointView:
         """The trackers of these environments' episodes; none for an encoder without tracks."""
         if not self.tracked:
             return []
-        return [self._trackers.setdefault(video, self.encoder.tracker()) for video in videos]
+        wanted = list(videos)
+        self._trackers |= {video: self.encoder.tracker() for video in wanted if video not in self._trackers}
+        return [self._trackers[video] for video in wanted]
 
     def keypoints(self, frames: Any, trackers: Sequence[Tracker] = ()) -> Any:
         """Keypoints (N, [T,] K, 3[+D]), float32, of N·T frames, in the coordinates asked for.

@@ -23,7 +23,7 @@ def second_peaks(maps: Tensor, apart: float) -> tuple[Tensor, Tensor]:
     maps: (N, K, h, w) as the last layer gives them, before the softplus. apart: in image sides, above 0;
     places nearer than that to the maximum do not count. A peak is no lower than its eight neighbours.
     Returns coordinates (N, K, 2), x and y in [0, 1], and heights (N, K), softplus included; where there is no
-    second peak, the height is 0. On the CPU a kernel gives the same in a fifth of the time.
+    second peak, the height is 0. On the CPU a kernel gives the same.
     """
     kernels = kernels_of(_KERNELS) if maps.device.type == "cpu" and maps.dtype == torch.float32 else None
     if kernels is None:

@@ -128,9 +128,8 @@ def evaluate_keypoints(
     for number, video in enumerate(videos):
         for name, encoder in encoders.items():
             if number == 0:
-                read_video(
-                    encoder, video.frames[:1]
-                )  # what is compiled or loaded at first use costs no frame
+                # What is compiled or loaded at first use costs no frame.
+                read_video(encoder, video.frames[:1])
             start = time.process_time()
             keypoints = read_video(encoder, video.frames)
             seconds = time.process_time() - start
